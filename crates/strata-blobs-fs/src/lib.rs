@@ -1,0 +1,1 @@
+//! Blobs and packs in a directory.

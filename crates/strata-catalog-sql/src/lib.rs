@@ -1,0 +1,1 @@
+//! The catalog on SQL: schema, migrations, queries; SQLite dialect.

@@ -1,0 +1,1 @@
+//! The command line: command tree, rendering, progress, exit codes.

@@ -1,0 +1,1 @@
+//! EROFS metadata images written from an image view, with packs as extra devices.

@@ -1,0 +1,1 @@
+//! Go templates, tables, sizes and durations as the docker command prints them.

@@ -1,0 +1,1 @@
+//! The registry's HTTP surface: OCI distribution over the store.

@@ -1,0 +1,1 @@
+//! Mount plans, EROFS mounts and the directory fallback.

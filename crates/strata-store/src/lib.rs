@@ -1,0 +1,1 @@
+//! The store: ingest, publish, leases, garbage collection and fsck over blobs, packs and a catalog.
