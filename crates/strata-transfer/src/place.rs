@@ -5,7 +5,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
-use strata_model::{Descriptor, DiffId, Digest, Host, Manifest, Raw, Repository, Target};
+use strata_model::{Descriptor, DiffId, Host, Manifest, Raw, Repository, Target};
 
 use crate::{Progress, Result};
 
@@ -88,16 +88,17 @@ pub trait ImageSink: Send + Sync {
     async fn missing(&self, wanted: &[BlobSpec]) -> Result<Vec<BlobSpec>>;
 
     /// Takes a blob from `source`, verified against its descriptor. The sink decides from which position it asks.
-    async fn put_blob(&self, source: &dyn ImageSource, blob: &BlobSpec, progress: &dyn Progress) -> Result<BlobOutcome>;
+    async fn put_blob(&self, source: &dyn ImageSource, blob: &BlobSpec, progress: &dyn Progress)
+    -> Result<BlobOutcome>;
 
-    /// Writes a manifest whose content is complete here.
+    /// Writes a manifest. What it refers to has been put before, but for the other platforms of an index when
+    /// [`ImageSink::keeps_sparse_indexes`].
     async fn put_manifest(&self, manifest: &Raw<Manifest>, descriptor: &Descriptor) -> Result<()>;
 
-    /// Makes the copied manifest visible under the sink's name, last of all.
-    async fn finish(&self, top: &Descriptor) -> Result<()>;
-}
+    /// Whether an index may be written when only one of its platforms was copied.
+    fn keeps_sparse_indexes(&self) -> bool;
 
-/// The bytes of a descriptor's `data` field are not used: content always comes from where it is stored.
-pub(crate) fn digest_of(spec: &BlobSpec) -> Digest {
-    spec.descriptor.digest
+    /// Makes what was copied visible under the sink's name, last of all. `resolved` is what the source's target pointed
+    /// at; `image` is the topmost manifest that was copied whole (the same, or one platform of that index).
+    async fn finish(&self, resolved: &Descriptor, image: &Descriptor) -> Result<()>;
 }
