@@ -1,1 +1,21 @@
-//! The store: ingest, publish, leases, garbage collection and fsck over blobs, packs and a catalog.
+//! The store: the rules above blobs, packs and the catalog.
+//!
+//! Everything durable goes through one protocol. *Stage*: bytes are written where nobody sees them. *Seal*: they are
+//! verified, synced and lie at a location of their own. *Publish*: one catalog transaction makes them exist. *Sweep*:
+//! locations without a row are removed by age. Several processes use one store at once, without a daemon: the catalog is
+//! the truth, staged downloads are locked by their owner, and what is being worked on is leased.
+//!
+//! The rules are here once. [`Blobs`], [`Packs`] and [`Catalog`] hold and fetch.
+
+mod blobs;
+mod catalog;
+mod error;
+mod packs;
+
+pub use blobs::{BlobBytes, BlobKind, Blobs, Durability, Ingest, Location, Scanned, StageName, Usage};
+pub use catalog::{
+    Catalog, DigestNameRow, DoomedKind, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind,
+    NameRow, ObjectRow, PackRow, ReadTxn, RegistryTagRow, WriteTxn,
+};
+pub use error::{Result, StoreError};
+pub use packs::{NewPack, PackFile, Packs};
