@@ -1,0 +1,29 @@
+# Short names for `cargo xtask`; `just` alone lists them.
+default:
+    @just --list
+
+# Everything CI runs; `just test --full` for the long runs, `just test -- NAME` for some tests
+test *ARGS:
+    cargo xtask test {{ARGS}}
+
+# A guided walk through the image commands
+demo *ARGS:
+    cargo xtask demo {{ARGS}}
+
+# Realistic images in a local registry (root)
+corpus *ARGS:
+    cargo xtask corpus {{ARGS}}
+
+# Measure Strata and its peers (root)
+bench *ARGS:
+    cargo xtask bench {{ARGS}}
+
+# Hostile bytes for every parser
+fuzz SECONDS="60":
+    cargo xtask fuzz {{SECONDS}}
+
+fmt:
+    cargo fmt --all
+
+build:
+    cargo build --release --package strata

@@ -1,0 +1,120 @@
+//! `bench`: Strata beside Docker Engine, podman, containerd and skopeo with umoci, on the corpus, in the same run.
+//!
+//! Needs root, Debian and the corpus (`cargo xtask corpus`). Daemons listen on Unix sockets in the bench folder and
+//! stop at the end. Rows are chosen by prefix: `bench --peers pull/nginx rmi`.
+
+mod chart;
+pub mod floor;
+mod measure;
+mod peers;
+mod report;
+mod rows;
+
+use crate::workspace::{Workspace, cargo};
+use crate::{corpus, packages, process};
+use anyhow::{Context as _, Result, bail};
+use peers::{Containerd, Docker, Podman, Registry, SkopeoUmoci, Strata, Tool};
+use rows::Field;
+use std::path::{Path, PathBuf};
+
+struct Options {
+    peers: bool,
+    small: bool,
+    runs: usize,
+    rows: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let options = parse(arguments)?;
+    let strata = strata()?;
+    let missing = packages::ensure(packages::FOR_BENCH);
+    let folder = corpus::folder();
+    let _registry = Registry::start(&folder, corpus::REGISTRY)?;
+    let stores = folder.join("bench");
+    rows::prepare(&stores)?;
+    let field = Field {
+        runs: options.runs,
+        strata: Strata::new(strata.clone(), &stores, true),
+        strata_no_sync: Strata::new(strata, &stores, false),
+        peers: if options.peers { start_peers(&stores, &missing) } else { Vec::new() },
+        folder,
+        stores,
+    };
+    let wanted =
+        |id: &str| options.rows.is_empty() || options.rows.iter().any(|prefix| id.starts_with(prefix.as_str()));
+    let mut plan = rows::plan(options.small);
+    plan.retain(|(id, _)| wanted(id));
+    plan.extend(unplanned(&options.rows, &plan));
+    if plan.is_empty() {
+        bail!("no row begins with {}", options.rows.join(" or "));
+    }
+    let mut measured = Vec::new();
+    for (id, name) in plan {
+        println!("{id}");
+        let row = field.measure(&id, &name).with_context(|| format!("measuring {id}"))?;
+        for series in &row.series {
+            if let Some(median) = series.median() {
+                println!(
+                    "  {:<20} {:>9.1} ms  {:>6.1} MiB",
+                    series.tool,
+                    median * 1e3,
+                    series.peak_kib() as f64 / 1024.0
+                );
+            }
+        }
+        measured.push(row);
+    }
+    report::write(measured)
+}
+
+fn parse(arguments: &[String]) -> Result<Options> {
+    let mut options = Options { peers: false, small: false, runs: 5, rows: Vec::new() };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--peers" => options.peers = true,
+            "--small" => options.small = true,
+            "--runs" => {
+                let runs = arguments.next().context("--runs wants a number")?;
+                options.runs = runs.parse().ok().filter(|&runs| runs > 0).context("--runs wants a positive number")?;
+            }
+            flag if flag.starts_with('-') => bail!("unknown flag {flag}"),
+            row => options.rows.push(row.to_owned()),
+        }
+    }
+    Ok(options)
+}
+
+/// Rows named in full, such as `pull/xlarge:1`, that are too long to be in the plan.
+fn unplanned(named: &[String], plan: &[(String, String)]) -> Vec<(String, String)> {
+    let rows = named.iter().filter_map(|id| Some((id.clone(), id.split_once('/')?.1.to_owned())));
+    let complete = rows.filter(|(_, image)| image.contains(':'));
+    complete.filter(|(id, _)| !plan.iter().any(|(planned, _)| planned == id)).collect()
+}
+
+fn strata() -> Result<PathBuf> {
+    process::run(cargo().args(["build", "--release", "--locked", "--package", "strata"]))?;
+    Ok(Workspace::load()?.target_directory.join("release/strata"))
+}
+
+fn start_peers(stores: &Path, missing: &[&str]) -> Vec<Box<dyn Tool>> {
+    let mut peers: Vec<Box<dyn Tool>> = Vec::new();
+    let mut add = |name: &str, package: &str, tool: &dyn Fn() -> Result<Box<dyn Tool>>| {
+        if missing.contains(&package) {
+            return println!("without {name}: not installed");
+        }
+        match tool() {
+            Ok(tool) => {
+                println!("with {}", tool.name());
+                peers.push(tool);
+            }
+            Err(error) => println!("without {name}: {error:#}"),
+        }
+    };
+    add("docker", "docker.io", &|| Ok(Box::new(Docker::start(stores, corpus::REGISTRY)?)));
+    add("podman", "podman", &|| Ok(Box::new(Podman::new(stores)?)));
+    add("containerd", "containerd", &|| Ok(Box::new(Containerd::start(stores)?)));
+    add("skopeo and umoci", "umoci", &|| Ok(Box::new(SkopeoUmoci::new(stores))));
+    peers
+}

@@ -1,0 +1,392 @@
+//! The tools that are measured, each behind the same questions: which commands do this, and how is the store emptied.
+//!
+//! Every daemon is started here, on a Unix socket in the bench folder, with a store on the same disk as Strata's, and
+//! is stopped when dropped.
+
+use super::measure::log_file;
+use crate::process;
+use anyhow::{Context as _, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Something a tool is asked to do with an image (`registry/name:tag`) or an archive.
+pub enum Task<'a> {
+    Pull(&'a str),
+    Load(&'a Path),
+    Save(&'a str, &'a Path),
+    Remove(&'a str),
+    List,
+    Inspect(&'a str),
+    History(&'a str),
+}
+
+/// One tool with a store of its own.
+pub trait Tool {
+    fn name(&self) -> &str;
+
+    /// Makes the store empty, as on a machine that never pulled.
+    fn clear(&self) -> Result<()>;
+
+    /// The commands that do it; none when the tool has no such command.
+    fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>>;
+
+    /// Processes whose CPU and memory belong to the tool beside its commands.
+    fn daemons(&self) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+/// The product, with one way of syncing.
+pub struct Strata {
+    name: &'static str,
+    program: PathBuf,
+    pub root: PathBuf,
+    sync: bool,
+}
+
+impl Strata {
+    pub fn new(program: PathBuf, folder: &Path, sync: bool) -> Self {
+        let (name, root) = if sync { ("strata", "strata") } else { ("strata --no-sync", "strata-no-sync") };
+        Self { name, program, root: folder.join(root), sync }
+    }
+
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// `strata ARGUMENTS…` on this store.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(&self.root).args((!self.sync).then_some("--no-sync")).args(arguments);
+        command
+    }
+}
+
+impl Tool for Strata {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn clear(&self) -> Result<()> {
+        remove_folder(&self.root)
+    }
+
+    fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
+        Some(vec![match task {
+            Task::Pull(image) => self.command(&["pull", "-q", image]),
+            Task::Load(archive) => self.command(&["load", "-q", "-i", path(archive)]),
+            Task::Save(image, archive) => self.command(&["save", "-o", path(archive), image]),
+            Task::Remove(image) => self.command(&["rmi", image]),
+            Task::List => self.command(&["images"]),
+            Task::Inspect(image) => self.command(&["inspect", image]),
+            Task::History(image) => self.command(&["history", image]),
+        }])
+    }
+}
+
+/// Docker Engine: `dockerd` and the `docker` client.
+pub struct Docker {
+    name: String,
+    socket: String,
+    daemon: Child,
+}
+
+impl Docker {
+    pub fn start(folder: &Path, registry: &str) -> Result<Self> {
+        let (data, run) = (folder.join("docker"), folder.join("run/docker"));
+        fs::create_dir_all(&run)?;
+        let socket = format!("unix://{}", folder.join("run/docker.sock").display());
+        let mut command = Command::new(process::find("dockerd").context("dockerd is not installed")?);
+        command.arg("--data-root").arg(data).arg("--exec-root").arg(&run).args(["-H", &socket]);
+        command.arg("--pidfile").arg(run.join("docker.pid")).args(["--iptables=false", "--bridge=none"]);
+        command.args(["--insecure-registry", registry, "--storage-driver", "overlay2"]);
+        let daemon = start(&mut command, &folder.join("docker.log"))?;
+        let mut docker = Self { name: String::new(), socket, daemon };
+        let version = wait_for(|| docker.docker(&["version", "--format", "{{.Server.Version}}"]), "dockerd")?;
+        docker.name = format!("docker {}", version.trim().split(['+', '-']).next().unwrap_or_default());
+        Ok(docker)
+    }
+
+    fn docker(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("docker");
+        command.args(["-H", &self.socket]).args(arguments);
+        command
+    }
+}
+
+impl Tool for Docker {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn clear(&self) -> Result<()> {
+        let images = process::capture(&mut self.docker(&["images", "-a", "-q", "--no-trunc"]))?;
+        let mut images: Vec<&str> = images.lines().collect();
+        images.dedup();
+        if !images.is_empty() {
+            process::capture(self.docker(&["rmi", "-f"]).args(images))?;
+        }
+        Ok(())
+    }
+
+    fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
+        Some(vec![match task {
+            Task::Pull(image) => self.docker(&["pull", "-q", image]),
+            Task::Load(archive) => self.docker(&["load", "-q", "-i", path(archive)]),
+            Task::Save(image, archive) => self.docker(&["save", "-o", path(archive), image]),
+            Task::Remove(image) => self.docker(&["rmi", image]),
+            Task::List => self.docker(&["images"]),
+            Task::Inspect(image) => self.docker(&["inspect", image]),
+            Task::History(image) => self.docker(&["history", image]),
+        }])
+    }
+
+    fn daemons(&self) -> Vec<u32> {
+        with_children(self.daemon.id())
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        stop(&mut self.daemon);
+    }
+}
+
+/// podman, with a store in the bench folder.
+pub struct Podman {
+    name: String,
+    root: PathBuf,
+    run: PathBuf,
+}
+
+impl Podman {
+    pub fn new(folder: &Path) -> Result<Self> {
+        let version = process::capture(Command::new("podman").arg("--version"))?;
+        let name = format!("podman {}", version.split_whitespace().last().unwrap_or_default());
+        Ok(Self { name, root: folder.join("podman"), run: folder.join("run/podman") })
+    }
+
+    fn podman(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(&self.root).arg("--runroot").arg(&self.run);
+        command.args(["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]).args(arguments);
+        command
+    }
+}
+
+impl Tool for Podman {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn clear(&self) -> Result<()> {
+        process::capture(&mut self.podman(&["rmi", "-a", "-f"])).map(drop)
+    }
+
+    fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
+        Some(vec![match task {
+            Task::Pull(image) => self.podman(&["pull", "-q", "--tls-verify=false", image]),
+            Task::Load(archive) => self.podman(&["load", "-q", "-i", path(archive)]),
+            Task::Save(image, archive) => {
+                let _ = fs::remove_file(archive); // podman will not write over an archive
+                self.podman(&["save", "-q", "-o", path(archive), image])
+            }
+            Task::Remove(image) => self.podman(&["rmi", image]),
+            Task::List => self.podman(&["images"]),
+            Task::Inspect(image) => self.podman(&["inspect", image]),
+            Task::History(image) => self.podman(&["history", image]),
+        }])
+    }
+}
+
+/// containerd with its own client `ctr`, unpacking into overlayfs snapshots.
+pub struct Containerd {
+    name: String,
+    socket: PathBuf,
+    daemon: Child,
+}
+
+impl Containerd {
+    pub fn start(folder: &Path) -> Result<Self> {
+        let socket = folder.join("run/containerd.sock");
+        fs::create_dir_all(folder.join("run"))?;
+        let config = folder.join("containerd.toml");
+        let text = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \
+             \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
+             \"io.containerd.snapshotter.v1.devmapper\"]\n[grpc]\naddress = {socket:?}\n",
+            folder.join("containerd"),
+            folder.join("run/containerd"),
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(process::find("containerd").context("containerd is not installed")?);
+        let daemon = start(command.arg("--config").arg(config), &folder.join("containerd.log"))?;
+        let mut containerd = Self { name: String::new(), socket, daemon };
+        let version = wait_for(|| containerd.ctr(&["version"]), "containerd")?;
+        let server = version.lines().rfind(|line| line.contains("Version:")).unwrap_or_default();
+        let number = server.split_whitespace().last().unwrap_or_default().trim_start_matches('v');
+        containerd.name = format!("containerd {}", number.split(['~', '+']).next().unwrap_or_default());
+        Ok(containerd)
+    }
+
+    fn ctr(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(&self.socket).args(arguments);
+        command
+    }
+}
+
+impl Tool for Containerd {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn clear(&self) -> Result<()> {
+        let images = process::capture(&mut self.ctr(&["images", "ls", "-q"]))?;
+        for image in images.lines() {
+            process::capture(&mut self.ctr(&["images", "rm", "--sync", image]))?;
+        }
+        Ok(())
+    }
+
+    fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
+        Some(vec![match task {
+            Task::Pull(image) => self.ctr(&["images", "pull", "--plain-http", image]),
+            Task::Load(archive) => self.ctr(&["images", "import", path(archive)]),
+            Task::Save(image, archive) => self.ctr(&["images", "export", path(archive), image]),
+            Task::Remove(image) => self.ctr(&["images", "rm", "--sync", image]),
+            Task::List => self.ctr(&["images", "ls"]),
+            Task::Inspect(_) | Task::History(_) => return None,
+        }])
+    }
+
+    fn daemons(&self) -> Vec<u32> {
+        vec![self.daemon.id()]
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        stop(&mut self.daemon);
+    }
+}
+
+/// skopeo into an OCI layout, then umoci to unpack it: no store, no deduplication, no sync.
+pub struct SkopeoUmoci {
+    root: PathBuf,
+}
+
+impl SkopeoUmoci {
+    pub fn new(folder: &Path) -> Self {
+        Self { root: folder.join("skopeo-umoci") }
+    }
+}
+
+impl Tool for SkopeoUmoci {
+    fn name(&self) -> &str {
+        "skopeo + umoci"
+    }
+
+    fn clear(&self) -> Result<()> {
+        remove_folder(&self.root)?;
+        Ok(fs::create_dir_all(&self.root)?)
+    }
+
+    fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
+        let Task::Pull(image) = task else { return None };
+        let layout = format!("{}:image", self.root.join("layout").display());
+        let mut copy = Command::new("skopeo");
+        copy.args(["copy", "-q", "--src-tls-verify=false", &format!("docker://{image}"), &format!("oci:{layout}")]);
+        let mut unpack = Command::new("umoci");
+        unpack.args(["unpack", "--image", &layout]).arg(self.root.join("bundle"));
+        Some(vec![copy, unpack])
+    }
+}
+
+/// `docker-registry` with the corpus; the one that runs already is used.
+pub struct Registry {
+    daemon: Option<Child>,
+}
+
+impl Registry {
+    pub fn start(folder: &Path, address: &str) -> Result<Self> {
+        if std::net::TcpStream::connect(address).is_ok() {
+            return Ok(Self { daemon: None });
+        }
+        let config = folder.join("registry.yml");
+        if !config.exists() {
+            bail!("no corpus in {}; `cargo xtask corpus` builds it", folder.display());
+        }
+        let mut command = Command::new(process::find("docker-registry").context("docker-registry is not installed")?);
+        let daemon = start(command.arg("serve").arg(config), &folder.join("registry.log"))?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(address).is_err() {
+            if Instant::now() > deadline {
+                bail!("docker-registry does not answer on {address}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(Self { daemon: Some(daemon) })
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            stop(daemon);
+        }
+    }
+}
+
+fn start(command: &mut Command, log: &Path) -> Result<Child> {
+    let log = log_file(log)?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    command.spawn().with_context(|| format!("starting {}", process::shown(command)))
+}
+
+/// Asks daemons to end, as they clean up their mounts; then insists.
+fn stop(daemon: &mut Child) {
+    let _ = Command::new("kill").arg(daemon.id().to_string()).status();
+    for _ in 0..200 {
+        if !matches!(daemon.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = daemon.kill();
+    let _ = daemon.wait();
+}
+
+fn wait_for(question: impl Fn() -> Command, daemon: &str) -> Result<String> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match process::capture(&mut question()) {
+            Ok(answer) => return Ok(answer),
+            Err(error) if Instant::now() > deadline => return Err(error.context(format!("{daemon} does not answer"))),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// A process and what it started (dockerd starts its own containerd, from any of its threads).
+fn with_children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let children = lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+    std::iter::once(pid).chain(children.filter_map(|child| child.parse().ok())).collect()
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("the bench folder's paths are UTF-8")
+}

@@ -1,0 +1,327 @@
+//! What is measured: one function for each kind of row.
+
+use super::floor;
+use super::measure::{Daemon, Entry, Sample, Series, occupied, race, sample};
+use super::peers::{Strata, Task, Tool};
+use crate::corpus;
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+/// What the issue asks of a row, or what it is compared to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// At most this many times the fastest peer.
+    OfFastestPeer(f64),
+    /// At most this many times Docker Engine.
+    OfDocker(f64),
+    /// At most this many times the floor.
+    OfFloor(f64),
+    /// At most this many milliseconds.
+    Milliseconds(f64),
+    /// At most this many milliseconds more than the registry's answer.
+    BeyondRegistry(f64),
+}
+
+/// One row of the results.
+pub struct Row {
+    pub id: String,
+    pub series: Vec<Series>,
+    pub notes: Vec<String>,
+}
+
+impl Row {
+    /// What is asked of rows of this kind; a row's kind is the first part of its id.
+    pub fn targets(&self) -> &'static [Target] {
+        match self.id.split('/').next().unwrap_or_default() {
+            "pull" => &[Target::OfFastestPeer(0.2), Target::OfFloor(1.3)],
+            "repull" => &[Target::BeyondRegistry(30.0)],
+            "images-1000" => &[Target::Milliseconds(10.0)],
+            "inspect" | "history" => &[Target::Milliseconds(5.0)],
+            "load" => &[Target::OfDocker(0.2)],
+            "save" => &[Target::OfDocker(0.15)],
+            "rmi" => &[Target::Milliseconds(20.0)],
+            _ => &[],
+        }
+    }
+
+    pub fn find(&self, tool: &str) -> Option<&Series> {
+        self.series.iter().find(|series| series.tool.starts_with(tool))
+    }
+
+    pub fn to_json(&self) -> Value {
+        json!({"id": self.id, "series": self.series.iter().map(Series::to_json).collect::<Vec<_>>(), "notes": self.notes})
+    }
+
+    pub fn from_json(value: &Value) -> Option<Self> {
+        Some(Self {
+            id: value["id"].as_str()?.into(),
+            series: value["series"].as_array()?.iter().filter_map(Series::from_json).collect(),
+            notes: value["notes"].as_array()?.iter().filter_map(|note| note.as_str().map(str::to_owned)).collect(),
+        })
+    }
+}
+
+/// Where everything lies and what takes part.
+pub struct Field {
+    /// The corpus and its registry.
+    pub folder: PathBuf,
+    /// The stores of everything that is measured.
+    pub stores: PathBuf,
+    pub runs: usize,
+    pub strata: Strata,
+    pub strata_no_sync: Strata,
+    pub peers: Vec<Box<dyn Tool>>,
+}
+
+/// Kinds of rows with the images each is measured on. Small runs keep to the small corpus.
+pub fn plan(small: bool) -> Vec<(String, String)> {
+    let large_enough = |name: &&str| ["nginx:1.22", "python:3.11", "large:1"].contains(name);
+    let names = || corpus::IMAGES.iter().filter(move |(_, in_small)| *in_small || !small).map(|(name, _)| *name);
+    let mut rows: Vec<(String, String)> = Vec::new();
+    rows.extend(names().filter(|name| *name != "xlarge:1").map(|name| (format!("pull/{name}"), name.to_owned())));
+    for name in ["nginx:1.22-zstd", "python:3.11-zstd", "manyfiles:1-zstd"].iter().filter(|_| !small) {
+        rows.push((format!("pull/{name}"), (*name).to_owned()));
+    }
+    for kind in ["repull", "images-1000", "inspect", "history"] {
+        rows.push((format!("{kind}/nginx:1.22"), "nginx:1.22".to_owned()));
+    }
+    for kind in ["load", "save", "rmi"] {
+        rows.extend(names().filter(large_enough).map(|name| (format!("{kind}/{name}"), name.to_owned())));
+    }
+    rows
+}
+
+impl Field {
+    /// Measures one planned row.
+    pub fn measure(&self, id: &str, name: &str) -> Result<Row> {
+        let image = format!("{}/library/{name}", corpus::REGISTRY);
+        let mut notes = Vec::new();
+        let series = match id.split('/').next().unwrap_or_default() {
+            "pull" => self.pull(&image, &mut notes)?,
+            "repull" => self.repull(&image)?,
+            "images-1000" => self.thousand_tags(&image)?,
+            "inspect" => self.on_present(&image, Task::Inspect),
+            "history" => self.on_present(&image, Task::History),
+            "load" => self.load(&image)?,
+            "save" => self.save(&image),
+            "rmi" => self.remove(&image, &mut notes),
+            other => bail!("no such row: {other}"),
+        };
+        Ok(Row { id: id.into(), series, notes })
+    }
+
+    fn tools(&self) -> impl Iterator<Item = &dyn Tool> {
+        let own: [&dyn Tool; 2] = [&self.strata, &self.strata_no_sync];
+        own.into_iter().chain(self.peers.iter().map(Box::as_ref))
+    }
+
+    fn pull(&self, image: &str, notes: &mut Vec<String>) -> Result<Vec<Series>> {
+        let entries = self.tools().map(|tool| Entry {
+            tool: tool.name().into(),
+            prepare: Box::new(|| {
+                tool.clear()?;
+                settle()
+            }),
+            measure: Box::new(|| timed(tool, &Task::Pull(image))),
+        });
+        let mut series = race(entries.collect(), self.runs);
+        if series[0].failure.is_none() {
+            let bytes = occupied(&self.strata.root);
+            let blobs = blobs(image)?;
+            let paths: Vec<PathBuf> = blobs.iter().map(|digest| self.blob_path(digest)).collect();
+            let compressed: u64 = paths.iter().filter_map(|path| path.metadata().ok()).map(|file| file.len()).sum();
+            notes.push(format!(
+                "{} layers, {} compressed, {} on disk in strata",
+                blobs.len(),
+                mib(compressed),
+                mib(bytes)
+            ));
+            let floor = Entry {
+                tool: "floor".into(),
+                prepare: Box::new(settle),
+                measure: Box::new(|| {
+                    let wall = floor::measure(&paths, bytes, &self.stores)?;
+                    Ok(Sample { wall, cpu: 0.0, peak_kib: 0 })
+                }),
+            };
+            series.extend(race(vec![floor], self.runs));
+        }
+        Ok(series)
+    }
+
+    fn repull(&self, image: &str) -> Result<Vec<Series>> {
+        let mut series = self.on_present(image, Task::Pull);
+        let registry = Entry {
+            tool: "registry's answer".into(),
+            prepare: Box::new(|| Ok(())),
+            measure: Box::new(|| {
+                let started = Instant::now();
+                manifest(image)?;
+                Ok(Sample { wall: started.elapsed().as_secs_f64(), cpu: 0.0, peak_kib: 0 })
+            }),
+        };
+        series.extend(race(vec![registry], self.runs.max(SHORT_RUNS)));
+        Ok(series)
+    }
+
+    /// Short commands on an image that every tool has.
+    fn on_present<'a>(&'a self, image: &'a str, task: impl Fn(&'a str) -> Task<'a> + Copy + 'a) -> Vec<Series> {
+        let entries = self.tools().filter(|tool| tool.commands(&task(image)).is_some()).map(|tool| {
+            let mut pulled = false;
+            Entry {
+                tool: tool.name().into(),
+                prepare: Box::new(move || {
+                    if !std::mem::replace(&mut pulled, true) {
+                        timed(tool, &Task::Pull(image))?;
+                    }
+                    Ok(())
+                }),
+                measure: Box::new(move || timed(tool, &task(image))),
+            }
+        });
+        race(entries.collect(), self.runs.max(SHORT_RUNS))
+    }
+
+    fn thousand_tags(&self, image: &str) -> Result<Vec<Series>> {
+        let store = Strata::new(self.strata.program().into(), &self.stores.join("tags"), true);
+        store.clear()?;
+        sample(store.commands(&Task::Pull(image)).unwrap_or_default())?;
+        for number in 0..1000 {
+            sample(vec![store.command(&["tag", image, &format!("bench/image-{}:{number}", number / 10)])])?;
+        }
+        let entry = Entry {
+            tool: store.name().into(),
+            prepare: Box::new(|| Ok(())),
+            measure: Box::new(|| timed(&store, &Task::List)),
+        };
+        let series = race(vec![entry], self.runs.max(SHORT_RUNS));
+        store.clear()?;
+        Ok(series)
+    }
+
+    /// Every tool reads the same archive, written by Docker where it takes part, else by Strata.
+    fn load(&self, image: &str) -> Result<Vec<Series>> {
+        let archive = self.stores.join("load.tar");
+        let writer = self.peers.iter().map(Box::as_ref).find(|tool| tool.name().starts_with("docker"));
+        let writer = writer.unwrap_or(&self.strata);
+        timed(writer, &Task::Pull(image)).context("getting the image to save")?;
+        timed(writer, &Task::Save(image, &archive)).context("writing the archive to load")?;
+        let load = Task::Load(&archive);
+        let entries = self.tools().filter(|tool| tool.commands(&load).is_some()).map(|tool| Entry {
+            tool: tool.name().into(),
+            prepare: Box::new(|| {
+                tool.clear()?;
+                settle()
+            }),
+            measure: Box::new(|| timed(tool, &load)),
+        });
+        let series = race(entries.collect(), self.runs);
+        std::fs::remove_file(&archive)?;
+        Ok(series)
+    }
+
+    fn save(&self, image: &str) -> Vec<Series> {
+        let archive = self.stores.join("save.tar");
+        let entries = self.tools().filter(|tool| tool.commands(&Task::Save(image, &archive)).is_some()).map(|tool| {
+            let mut pulled = false;
+            let archive = &archive;
+            Entry {
+                tool: tool.name().into(),
+                prepare: Box::new(move || {
+                    if !std::mem::replace(&mut pulled, true) {
+                        timed(tool, &Task::Pull(image))?;
+                    }
+                    let _ = std::fs::remove_file(archive);
+                    settle()
+                }),
+                measure: Box::new(move || timed(tool, &Task::Save(image, archive))),
+            }
+        });
+        let series = race(entries.collect(), self.runs);
+        let _ = std::fs::remove_file(&archive);
+        series
+    }
+
+    fn remove(&self, image: &str, notes: &mut Vec<String>) -> Vec<Series> {
+        let entries = self.tools().filter(|tool| tool.commands(&Task::Remove(image)).is_some()).map(|tool| Entry {
+            tool: tool.name().into(),
+            prepare: Box::new(|| {
+                tool.clear()?;
+                timed(tool, &Task::Pull(image))?;
+                settle()
+            }),
+            measure: Box::new(|| timed(tool, &Task::Remove(image))),
+        });
+        let series = race(entries.collect(), self.runs);
+        notes.push(format!(
+            "strata's store occupies {} when the command has returned",
+            mib(occupied(&self.strata.root))
+        ));
+        series
+    }
+
+    /// Where docker-registry keeps a blob.
+    fn blob_path(&self, digest: &str) -> PathBuf {
+        let hex = digest.trim_start_matches("sha256:");
+        let blobs = self.folder.join("registry/docker/registry/v2/blobs/sha256");
+        blobs.join(&hex[..2.min(hex.len())]).join(hex).join("data")
+    }
+}
+
+/// Commands of a few milliseconds are run more often.
+const SHORT_RUNS: usize = 20;
+
+/// Runs the tool's commands, its daemons counted in.
+fn timed(tool: &dyn Tool, task: &Task<'_>) -> Result<Sample> {
+    let commands = tool.commands(task).with_context(|| format!("{} cannot do this", tool.name()))?;
+    let daemons = Daemon::watch(tool.daemons());
+    let mut sample = sample(commands)?;
+    daemons.add_to(&mut sample);
+    Ok(sample)
+}
+
+/// Lets what earlier runs left to be written reach the disk, so that nobody waits for another's bytes.
+fn settle() -> Result<()> {
+    crate::process::capture(&mut Command::new("sync")).map(drop)
+}
+
+/// Digests of the layers of an image in the corpus registry.
+fn blobs(image: &str) -> Result<Vec<String>> {
+    let manifest: Value = serde_json::from_str(&manifest(image)?).context("reading the manifest")?;
+    let layers = manifest["layers"].as_array().context("the manifest has no layers")?;
+    Ok(layers.iter().filter_map(|layer| layer["digest"].as_str().map(str::to_owned)).collect())
+}
+
+/// Asks the registry for a manifest, once, over a new connection.
+fn manifest(image: &str) -> Result<String> {
+    let (host, path) = image.split_once('/').context("an image without a registry")?;
+    let (repository, tag) = path.rsplit_once(':').context("an image without a tag")?;
+    let mut stream = TcpStream::connect(host).with_context(|| format!("connecting to {host}"))?;
+    write!(
+        stream,
+        "GET /v2/{repository}/manifests/{tag} HTTP/1.0\r\nHost: {host}\r\n\
+         Accept: application/vnd.docker.distribution.manifest.v2+json\r\n\
+         Accept: application/vnd.oci.image.manifest.v1+json\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no answer from the registry")?;
+    if !head.lines().next().unwrap_or_default().contains(" 200 ") {
+        bail!("the registry has no {image}; `cargo xtask corpus` builds it");
+    }
+    Ok(body.into())
+}
+
+pub fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1024.0 * 1024.0))
+}
+
+/// A folder for stores, made when missing.
+pub fn prepare(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder.join("run")).with_context(|| format!("making {}", folder.display()))
+}
