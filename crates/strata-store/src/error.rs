@@ -140,16 +140,22 @@ impl StoreError {
                 ),
                 Some(30) => Some(format!("{} lies on a read-only file system", path.display())),
                 Some(13 | 1) => Some(
-                    "no permission: run as the store's owner, or choose another store with --root or STRATA_ROOT".into(),
+                    "no permission: run as the store's owner, or choose another store with --root or STRATA_ROOT"
+                        .into(),
                 ),
                 _ => None,
             },
             StoreError::Catalog { kind: ErrorKind::Storage, .. } => {
                 Some("check free space and permissions of the store's directory".into())
             }
-            StoreError::NewerFormat { .. } => Some("install a newer strata, or choose another store with --root".into()),
+            StoreError::NewerFormat { .. } => {
+                Some("install a newer strata, or choose another store with --root".into())
+            }
             StoreError::DamagedObject { .. } | StoreError::DamagedLayer { .. } | StoreError::DamagedPack { .. } => {
-                Some("`strata fsck --repair` mends what it can; the next `strata pull` of the image fetches the rest".into())
+                Some(
+                    "`strata fsck --repair` mends what it can; the next `strata pull` of the image fetches the rest"
+                        .into(),
+                )
             }
             _ => None,
         }

@@ -10,7 +10,17 @@
 mod blobs;
 mod catalog;
 mod error;
+pub mod fault;
+mod gc;
+mod ingest;
+mod known;
+mod lease;
+mod object_reader;
 mod packs;
+mod place;
+mod publish;
+mod store;
+mod unpack;
 
 pub use blobs::{BlobBytes, BlobKind, Blobs, Durability, Ingest, Location, Scanned, StageName, Usage};
 pub use catalog::{
@@ -18,4 +28,11 @@ pub use catalog::{
     NameRow, ObjectRow, PackRow, ReadTxn, RegistryTagRow, WriteTxn,
 };
 pub use error::{Result, StoreError};
+pub use gc::Collection;
+pub use ingest::{IngestedLayer, LayerIngest, layer_media_type};
+pub use lease::Lease;
+pub use object_reader::{LayerReader, ObjectReader, PackContents};
 pub use packs::{NewPack, PackFile, Packs};
+pub use place::{StoreSink, StoreSource};
+pub use publish::{NewImage, PublishedImage, set_name};
+pub use store::{Clock, Store, StoreOptions, SystemClock};

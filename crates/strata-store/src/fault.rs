@@ -1,0 +1,46 @@
+//! Named points at which a test kills the process: `STRATA_FAULT=point` or `STRATA_FAULT=point:3` for its third passage.
+//!
+//! Debug builds only; a release build has no such points.
+
+/// Dies here without any cleanup when the environment asks for it.
+#[inline]
+pub fn point(name: &str) {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::OnceLock;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static WANTED: OnceLock<Option<(String, u32)>> = OnceLock::new();
+        static PASSED: AtomicU32 = AtomicU32::new(0);
+        let wanted = WANTED.get_or_init(|| {
+            let text = std::env::var("STRATA_FAULT").ok()?;
+            match text.rsplit_once(':') {
+                Some((name, count)) => Some((name.to_owned(), count.parse().ok()?)),
+                None => Some((text, 1)),
+            }
+        });
+        if let Some((wanted, count)) = wanted
+            && wanted == name
+            && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count
+        {
+            std::process::abort();
+        }
+    }
+    let _ = name;
+}
+
+/// Every point, in the order in which a pull and a removal pass them.
+pub const POINTS: &[&str] = &[
+    "lease-started",
+    "download-started",
+    "download-half",
+    "download-complete",
+    "blob-sealed",
+    "pack-sealed",
+    "index-sealed",
+    "layer-published",
+    "staging-removed",
+    "manifests-published",
+    "image-removed",
+    "doomed-half",
+    "doomed-removed",
+];

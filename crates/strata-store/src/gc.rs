@@ -1,0 +1,162 @@
+//! Garbage collection without stopping writers: candidates, not scans.
+//!
+//! Whoever takes a reference away names what it held. One transaction decides: what no edge, image, repository digest,
+//! registry link or lease holds loses its row (foreign keys make a wrong decision fail), and its bytes are noted as doomed.
+//! After the commit the bytes are removed, then the notes. Each step can be repeated; a crash in between leaves notes, which
+//! the next collection works off.
+
+use strata_layer::PackId;
+use strata_model::{DiffId, Digest};
+
+use crate::publish::doomed;
+use crate::{DoomedKind, DoomedRow, LeaseItem, Result, Store, WriteTxn, fault};
+
+/// What a collection decided to remove.
+#[derive(Clone, Debug, Default)]
+pub struct Collection {
+    /// Objects whose rows are gone.
+    pub objects: Vec<Digest>,
+    /// Layers whose rows are gone.
+    pub layers: Vec<DiffId>,
+    pub(crate) doomed: Vec<DoomedRow>,
+}
+
+impl Collection {
+    /// Adds another collection's decisions.
+    pub fn merge(&mut self, other: Collection) {
+        self.objects.extend(other.objects);
+        self.layers.extend(other.layers);
+        self.doomed.extend(other.doomed);
+    }
+}
+
+impl Store {
+    /// Decides about objects that lost a reference, and about all that only they held, inside the caller's transaction.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn review(&self, txn: &mut dyn WriteTxn, candidates: Vec<Digest>) -> Result<Collection> {
+        self.review_items(txn, candidates.into_iter().map(LeaseItem::Object).collect()).await
+    }
+
+    pub(crate) async fn review_items(&self, txn: &mut dyn WriteTxn, items: Vec<LeaseItem>) -> Result<Collection> {
+        let mut review = Review { txn, now: self.now(), collection: Collection::default() };
+        let mut queue = items;
+        while let Some(item) = queue.pop() {
+            match item {
+                LeaseItem::Object(digest) => queue.extend(review.object(digest).await?),
+                LeaseItem::Layer(diff_id) => queue.extend(review.layer(diff_id).await?),
+                LeaseItem::Pack(id) => review.pack(id).await?,
+            }
+        }
+        let collection = review.collection;
+        for row in &collection.doomed {
+            txn.insert_doomed(row).await?;
+        }
+        Ok(collection)
+    }
+
+    /// Removes the bytes that a committed collection doomed; returns how many bytes of blocks the disk got back.
+    ///
+    /// # Errors
+    /// When bytes cannot be removed; they stay noted.
+    pub async fn remove_doomed(&self, collection: &Collection) -> Result<u64> {
+        self.remove_doomed_rows(&collection.doomed).await
+    }
+
+    async fn remove_doomed_rows(&self, rows: &[DoomedRow]) -> Result<u64> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let mut freed = 0;
+        for (position, row) in rows.iter().enumerate() {
+            if position == rows.len() / 2 {
+                fault::point("doomed-half");
+            }
+            let usage = match row.kind {
+                DoomedKind::Blob => self.inner.blobs.usage(&row.location).await?,
+                DoomedKind::Pack => self.inner.packs.usage(&row.location)?,
+            };
+            match row.kind {
+                DoomedKind::Blob => self.inner.blobs.remove(&row.location).await?,
+                DoomedKind::Pack => self.inner.packs.remove(&row.location)?,
+            }
+            freed += usage.map_or(0, |usage| usage.allocated);
+        }
+        fault::point("doomed-removed");
+        let mut txn = self.write("forgetting removed bytes").await?;
+        txn.delete_doomed(rows).await?;
+        txn.commit().await?;
+        Ok(freed)
+    }
+
+    /// Works off what earlier processes left: ended leases, doomed bytes, staged downloads older than a day.
+    /// Returns the bytes given back.
+    ///
+    /// # Errors
+    /// When catalog or backends fail.
+    pub async fn collect_leftovers(&self) -> Result<u64> {
+        const DAY: i64 = 86_400_000_000_000;
+        let now = self.now();
+        let txn = self.read().await?;
+        let (expired, doomed) = (txn.expired_leases(now).await?, txn.doomed().await?);
+        drop(txn);
+        let mut freed = self.remove_doomed_rows(&doomed).await?;
+        for lease in expired {
+            let mut txn = self.write("collecting an expired lease").await?;
+            let items = txn.lease_items(&lease.id).await?;
+            txn.delete_lease(&lease.id).await?;
+            let collection = self.review_items(&mut *txn, items).await?;
+            txn.commit().await?;
+            freed += self.remove_doomed(&collection).await?;
+        }
+        freed += self.inner.blobs.sweep_staged(now - DAY).await?;
+        Ok(freed)
+    }
+}
+
+/// One review inside one transaction.
+struct Review<'a> {
+    txn: &'a mut dyn WriteTxn,
+    now: i64,
+    collection: Collection,
+}
+
+impl Review<'_> {
+    /// Removes an object that nothing holds; returns what it held.
+    async fn object(&mut self, digest: Digest) -> Result<Vec<LeaseItem>> {
+        let Some(row) = self.txn.object(&digest).await? else { return Ok(Vec::new()) };
+        if self.txn.object_is_held(&digest, self.now).await? {
+            return Ok(Vec::new());
+        }
+        let mut held: Vec<LeaseItem> = self.txn.children(&digest).await?.into_iter().map(LeaseItem::Object).collect();
+        held.extend(self.txn.layer_of_blob(&digest).await?.map(LeaseItem::Layer));
+        // What this object is about does not hold it; what is about this object stays until its own reference goes.
+        self.txn.delete_object(&digest).await?;
+        self.collection.objects.push(digest);
+        self.collection.doomed.extend(row.location.map(|location| doomed(DoomedKind::Blob, location)));
+        Ok(held)
+    }
+
+    async fn layer(&mut self, diff_id: DiffId) -> Result<Vec<LeaseItem>> {
+        let Some(row) = self.txn.layer(&diff_id).await? else { return Ok(Vec::new()) };
+        if self.txn.layer_is_held(&diff_id, self.now).await? {
+            return Ok(Vec::new());
+        }
+        let packs = self.txn.packs_of_layer(&diff_id).await?;
+        self.txn.delete_layer(&diff_id).await?;
+        self.collection.layers.push(diff_id);
+        self.collection.doomed.push(doomed(DoomedKind::Blob, row.index));
+        Ok(packs.into_iter().map(|(id, _)| LeaseItem::Pack(id)).collect())
+    }
+
+    async fn pack(&mut self, id: PackId) -> Result<()> {
+        let Some(row) = self.txn.pack(&id).await? else { return Ok(()) };
+        if self.txn.pack_is_held(&id, self.now).await? {
+            return Ok(());
+        }
+        self.txn.delete_pack(&id).await?;
+        self.collection.doomed.push(doomed(DoomedKind::Pack, row.location));
+        Ok(())
+    }
+}
