@@ -19,6 +19,28 @@ impl ContentDigest {
     }
 }
 
+impl ContentDigest {
+    /// A hasher for contents that pass in pieces.
+    pub fn hasher() -> ContentHasher {
+        ContentHasher(blake3::Hasher::new())
+    }
+}
+
+/// Hashes the bytes of a content as they pass.
+pub struct ContentHasher(blake3::Hasher);
+
+impl ContentHasher {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes added.
+    pub fn finish(&self) -> ContentDigest {
+        ContentDigest(*self.0.finalize().as_bytes())
+    }
+}
+
 impl fmt::Debug for ContentDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))

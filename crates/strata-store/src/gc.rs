@@ -6,10 +6,10 @@
 //! the next collection works off.
 
 use strata_layer::PackId;
-use strata_model::{DiffId, Digest};
+use strata_model::{ChainId, DiffId, Digest, ImageConfig, ImageId};
 
 use crate::publish::doomed;
-use crate::{DoomedKind, DoomedRow, LeaseItem, Result, Store, WriteTxn, fault};
+use crate::{DoomedKind, DoomedRow, ImageRow, LeaseItem, ReadTxn, Result, Store, WriteTxn, fault};
 
 /// What a collection decided to remove.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,29 @@ impl Store {
         for row in &collection.doomed {
             txn.insert_doomed(row).await?;
         }
+        Ok(collection)
+    }
+
+    /// Removes an image with its names and repository digests, its view, and all that only it held, inside the caller's
+    /// transaction.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn delete_image(&self, txn: &mut dyn WriteTxn, image: &ImageRow) -> Result<Collection> {
+        let chain = image_chain(&*txn, &image.id).await?;
+        let mut candidates = vec![image.manifest];
+        candidates.extend(txn.digest_names_of_image(&image.id).await?.into_iter().map(|row| row.digest));
+        txn.delete_image(&image.id).await?;
+        let mut collection = Collection::default();
+        if let Some(chain) = chain
+            && !chain_is_used(&*txn, &chain).await?
+            && let Some(location) = txn.delete_view(&chain).await?
+        {
+            let row = doomed(DoomedKind::Blob, location);
+            txn.insert_doomed(&row).await?;
+            collection.doomed.push(row);
+        }
+        collection.merge(self.review(txn, candidates).await?);
         Ok(collection)
     }
 
@@ -113,6 +136,24 @@ impl Store {
         freed += self.inner.blobs.sweep_staged(now - DAY).await?;
         Ok(freed)
     }
+}
+
+/// The chain ID of an image's layers.
+async fn image_chain(txn: &dyn ReadTxn, id: &ImageId) -> Result<Option<ChainId>> {
+    let Some(bytes) = txn.object(&id.0).await?.and_then(|row| row.bytes) else { return Ok(None) };
+    Ok(ImageConfig::parse(&bytes).ok().and_then(|config| ChainId::of(&config.rootfs.diff_ids)))
+}
+
+async fn chain_is_used(txn: &dyn ReadTxn, chain: &ChainId) -> Result<bool> {
+    if txn.view(chain).await?.is_none() {
+        return Ok(false);
+    }
+    for image in txn.images().await? {
+        if image_chain(txn, &image.id).await?.as_ref() == Some(chain) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One review inside one transaction.

@@ -14,6 +14,13 @@ pub(crate) struct KnownPacks {
     packs: Vec<(PackId, Arc<dyn PackFile>)>,
 }
 
+impl KnownPacks {
+    /// No pack: everything is stored.
+    pub(crate) fn none() -> KnownPacks {
+        KnownPacks { packs: Vec::new() }
+    }
+}
+
 impl KnownContents for KnownPacks {
     fn find(&self, digest: &ContentDigest, size: u64) -> Option<PackId> {
         self.packs

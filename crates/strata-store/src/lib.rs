@@ -11,6 +11,7 @@ mod blobs;
 mod catalog;
 mod error;
 pub mod fault;
+mod fsck;
 mod gc;
 mod ingest;
 mod known;
@@ -21,6 +22,7 @@ mod place;
 mod publish;
 mod store;
 mod unpack;
+mod view;
 
 pub use blobs::{BlobBytes, BlobKind, Blobs, Durability, Ingest, Location, Scanned, StageName, Usage};
 pub use catalog::{
@@ -28,6 +30,7 @@ pub use catalog::{
     NameRow, ObjectRow, PackRow, ReadTxn, RegistryTagRow, WriteTxn,
 };
 pub use error::{Result, StoreError};
+pub use fsck::{Depth, FsckReport, Problem, Repair};
 pub use gc::Collection;
 pub use ingest::{IngestedLayer, LayerIngest, layer_media_type};
 pub use lease::Lease;
@@ -36,3 +39,4 @@ pub use packs::{NewPack, PackFile, Packs};
 pub use place::{StoreSink, StoreSource};
 pub use publish::{NewImage, PublishedImage, set_name};
 pub use store::{Clock, Store, StoreOptions, SystemClock};
+pub use view::NewView;

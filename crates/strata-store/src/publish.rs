@@ -138,6 +138,10 @@ impl Store {
         fault::point("layer-published");
         finish_staging(blob).await?;
         fault::point("staging-removed");
+        self.remove_unused(unused).await
+    }
+
+    async fn remove_unused(&self, unused: Unused) -> Result<()> {
         self.remove_blobs(unused.blobs).await?;
         for pack in unused.packs {
             self.inner.packs.remove(&pack)?;
@@ -242,6 +246,17 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Puts a layer that was made again from its blob in the place of a damaged one.
+    pub(crate) async fn replace_layer(&self, lease: &Lease, unpacked: Unpacked) -> Result<()> {
+        let sealed = self.seal_layer(unpacked).await?;
+        let mut txn = self.write("repairing a layer").await?;
+        let mut unused = Unused::default();
+        self.insert_or_heal_layer(&mut *txn, &sealed, &mut unused).await?;
+        txn.add_lease_items(lease.id(), &[LeaseItem::Layer(sealed.row.diff_id)]).await?;
+        txn.commit().await?;
+        self.remove_unused(unused).await
     }
 
     /// Publishes manifests, children before parents, and images with their names, in one transaction.
