@@ -26,8 +26,8 @@ Usage: cargo xtask COMMAND
   lint-deps                       check the direction of dependencies, forbidden crates and licences
   tidy                            check the repository's own rules
   corpus [--small]                build realistic images into a local registry (root, Debian)
-  bench [--peers] [--small] [--runs N] [ROW...]
-                                  measure Strata and its peers, write bench/RESULTS.md
+  bench [--peers] [--small] [--runs N] [--strata PATH] [ROW...]
+                                  measure Strata (PATH instead of building it) and its peers, write bench/RESULTS.md
   fuzz [SECONDS]                  run fuzz targets, or the property tests with many cases, for a bounded time
 ";
 

@@ -13,8 +13,16 @@ const MAY_PRINT: &[&str] = &["strata-cli", "strata", "strata-testkit", "xtask"];
 
 /// Crates of bytes and values, and what their code (tests aside) must not name.
 const PURE: &[&str] = &["strata-model", "strata-layer", "strata-erofs", "strata-archive", "strata-format"];
-const OUTSIDE: &[&str] =
-    &["std::fs::", "std::net::", "std::process::", "std::env::", "SystemTime::now", "Instant::now"];
+const OUTSIDE: &[&str] = &[
+    "std::fs::",
+    "std::net::",
+    "std::process::",
+    "env::var",
+    "env::args",
+    "env::current_dir",
+    "SystemTime::now",
+    "Instant::now",
+];
 
 /// Runs the check on this repository.
 pub fn run() -> Result<()> {
@@ -39,7 +47,11 @@ pub fn run() -> Result<()> {
 
 /// The code map names every crate.
 fn undocumented(workspace: &Workspace) -> Result<Vec<String>> {
-    let map = read(&workspace::root().join("ARCHITECTURE.md"))?;
+    let path = workspace::root().join("ARCHITECTURE.md");
+    if !path.exists() {
+        return Ok(vec!["ARCHITECTURE.md is missing".to_owned()]);
+    }
+    let map = read(&path)?;
     let unnamed = workspace.members().filter(|member| !map.contains(&format!("`{}`", member.name)));
     Ok(unnamed.map(|member| format!("ARCHITECTURE.md does not name `{}`", member.name)).collect())
 }
@@ -127,7 +139,7 @@ mod tests {
 
     #[test]
     fn this_repository_is_tidy() {
-        run().expect("tidy");
+        run().unwrap_or_else(|error| panic!("{error:#}"));
     }
 
     #[test]

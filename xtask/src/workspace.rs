@@ -38,7 +38,7 @@ pub struct Package {
 impl Workspace {
     /// Asks `cargo metadata`. Works offline once the lock file's crates are there.
     pub fn load() -> Result<Self> {
-        let text = process::capture(cargo().args(["metadata", "--format-version", "1", "--all-features", "--locked"]))?;
+        let text = process::capture(cargo().args(["metadata", "--format-version", "1", "--all-features"]))?;
         Self::parse(&serde_json::from_str(&text).context("reading cargo metadata")?)
     }
 

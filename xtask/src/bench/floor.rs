@@ -15,11 +15,10 @@ use std::time::Instant;
 const CORES: f64 = 2.0;
 const CHUNK: usize = 128 * 1024;
 
-/// Measures the floor of these blobs in a process of its own. Returns seconds.
-pub fn measure(blobs: &[PathBuf], bytes: u64, scratch: &Path) -> Result<f64> {
-    let program = std::env::current_exe()?;
-    let text =
-        crate::process::capture(Command::new(program).arg("floor").arg(bytes.to_string()).arg(scratch).args(blobs))?;
+/// Measures the floor of these blobs with `program`, a release build of xtask. Returns seconds.
+pub fn measure(program: &Path, blobs: &[PathBuf], bytes: u64, scratch: &Path) -> Result<f64> {
+    let mut command = Command::new(program);
+    let text = crate::process::capture(command.arg("floor").arg(bytes.to_string()).arg(scratch).args(blobs))?;
     text.trim().parse().with_context(|| format!("the floor printed {text:?}"))
 }
 

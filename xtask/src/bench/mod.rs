@@ -21,13 +21,16 @@ struct Options {
     peers: bool,
     small: bool,
     runs: usize,
+    /// A binary to measure instead of the one built here.
+    strata: Option<PathBuf>,
     rows: Vec<String>,
 }
 
 /// Runs the command.
 pub fn run(arguments: &[String]) -> Result<()> {
     let options = parse(arguments)?;
-    let strata = strata()?;
+    let strata = options.strata.clone().map_or_else(|| build("strata"), Ok)?;
+    let floor = build("xtask")?;
     let missing = packages::ensure(packages::FOR_BENCH);
     let folder = corpus::folder();
     let _registry = Registry::start(&folder, corpus::REGISTRY)?;
@@ -39,6 +42,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         strata_no_sync: Strata::new(strata, &stores, false),
         peers: if options.peers { start_peers(&stores, &missing) } else { Vec::new() },
         folder,
+        floor,
         stores,
     };
     let wanted =
@@ -69,7 +73,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn parse(arguments: &[String]) -> Result<Options> {
-    let mut options = Options { peers: false, small: false, runs: 5, rows: Vec::new() };
+    let mut options = Options { peers: false, small: false, runs: 5, strata: None, rows: Vec::new() };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -79,6 +83,7 @@ fn parse(arguments: &[String]) -> Result<Options> {
                 let runs = arguments.next().context("--runs wants a number")?;
                 options.runs = runs.parse().ok().filter(|&runs| runs > 0).context("--runs wants a positive number")?;
             }
+            "--strata" => options.strata = Some(arguments.next().context("--strata wants a path")?.into()),
             flag if flag.starts_with('-') => bail!("unknown flag {flag}"),
             row => options.rows.push(row.to_owned()),
         }
@@ -93,9 +98,10 @@ fn unplanned(named: &[String], plan: &[(String, String)]) -> Vec<(String, String
     complete.filter(|(id, _)| !plan.iter().any(|(planned, _)| planned == id)).collect()
 }
 
-fn strata() -> Result<PathBuf> {
-    process::run(cargo().args(["build", "--release", "--locked", "--package", "strata"]))?;
-    Ok(Workspace::load()?.target_directory.join("release/strata"))
+/// Builds a package's program in the release profile.
+fn build(package: &str) -> Result<PathBuf> {
+    process::run(cargo().args(["build", "--release", "--locked", "--package", package]))?;
+    Ok(Workspace::load()?.target_directory.join("release").join(package))
 }
 
 fn start_peers(stores: &Path, missing: &[&str]) -> Vec<Box<dyn Tool>> {

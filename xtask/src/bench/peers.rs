@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// Something a tool is asked to do with an image (`registry/name:tag`) or an archive.
 pub enum Task<'a> {
     Pull(&'a str),
+    /// Of an image that is here already.
+    PullAgain(&'a str),
     Load(&'a Path),
     Save(&'a str, &'a Path),
     Remove(&'a str),
@@ -75,7 +77,7 @@ impl Tool for Strata {
 
     fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
         Some(vec![match task {
-            Task::Pull(image) => self.command(&["pull", "-q", image]),
+            Task::Pull(image) | Task::PullAgain(image) => self.command(&["pull", "-q", image]),
             Task::Load(archive) => self.command(&["load", "-q", "-i", path(archive)]),
             Task::Save(image, archive) => self.command(&["save", "-o", path(archive), image]),
             Task::Remove(image) => self.command(&["rmi", image]),
@@ -133,7 +135,7 @@ impl Tool for Docker {
 
     fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
         Some(vec![match task {
-            Task::Pull(image) => self.docker(&["pull", "-q", image]),
+            Task::Pull(image) | Task::PullAgain(image) => self.docker(&["pull", "-q", image]),
             Task::Load(archive) => self.docker(&["load", "-q", "-i", path(archive)]),
             Task::Save(image, archive) => self.docker(&["save", "-o", path(archive), image]),
             Task::Remove(image) => self.docker(&["rmi", image]),
@@ -187,7 +189,7 @@ impl Tool for Podman {
 
     fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
         Some(vec![match task {
-            Task::Pull(image) => self.podman(&["pull", "-q", "--tls-verify=false", image]),
+            Task::Pull(image) | Task::PullAgain(image) => self.podman(&["pull", "-q", "--tls-verify=false", image]),
             Task::Load(archive) => self.podman(&["load", "-q", "-i", path(archive)]),
             Task::Save(image, archive) => {
                 let _ = fs::remove_file(archive); // podman will not write over an archive
@@ -253,7 +255,7 @@ impl Tool for Containerd {
 
     fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
         Some(vec![match task {
-            Task::Pull(image) => self.ctr(&["images", "pull", "--plain-http", image]),
+            Task::Pull(image) | Task::PullAgain(image) => self.ctr(&["images", "pull", "--plain-http", image]),
             Task::Load(archive) => self.ctr(&["images", "import", path(archive)]),
             Task::Save(image, archive) => self.ctr(&["images", "export", path(archive), image]),
             Task::Remove(image) => self.ctr(&["images", "rm", "--sync", image]),

@@ -70,6 +70,8 @@ impl Row {
 pub struct Field {
     /// The corpus and its registry.
     pub folder: PathBuf,
+    /// This program in the release profile, as the product is measured.
+    pub floor: PathBuf,
     /// The stores of everything that is measured.
     pub stores: PathBuf,
     pub runs: usize,
@@ -145,7 +147,7 @@ impl Field {
                 tool: "floor".into(),
                 prepare: Box::new(settle),
                 measure: Box::new(|| {
-                    let wall = floor::measure(&paths, bytes, &self.stores)?;
+                    let wall = floor::measure(&self.floor, &paths, bytes, &self.stores)?;
                     Ok(Sample { wall, cpu: 0.0, peak_kib: 0 })
                 }),
             };
@@ -155,7 +157,7 @@ impl Field {
     }
 
     fn repull(&self, image: &str) -> Result<Vec<Series>> {
-        let mut series = self.on_present(image, Task::Pull);
+        let mut series = self.on_present(image, Task::PullAgain);
         let registry = Entry {
             tool: "registry's answer".into(),
             prepare: Box::new(|| Ok(())),

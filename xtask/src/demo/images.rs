@@ -68,3 +68,26 @@ fn application(version: &str, program: &str) -> Files {
     files.file("srv/app/table.txt", 0o644, table);
     files
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn images_share_their_layers() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let layout = compose(folder.path()).expect("composed");
+        let json =
+            |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).expect("read")).expect("JSON") };
+        let index = json(&layout.join("index.json"));
+        let layers = |number: usize| {
+            let digest = index["manifests"][number]["digest"].as_str().expect("a digest").replace(':', "/");
+            json(&layout.join("blobs").join(digest))["layers"].as_array().expect("layers").clone()
+        };
+        let (base, runtime, old, new) = (layers(0), layers(1), layers(2), layers(3));
+        assert_eq!([base.len(), runtime.len(), old.len(), new.len()], [2, 3, 4, 4]);
+        assert_eq!((&base[..], &runtime[..], &old[..3]), (&runtime[..2], &old[..3], &new[..3]));
+        assert_ne!(old[3], new[3]);
+    }
+}
