@@ -92,7 +92,7 @@ pub fn plan(small: bool) -> Vec<(String, String)> {
     for kind in ["repull", "images-1000", "inspect", "history"] {
         rows.push((format!("{kind}/nginx:1.22"), "nginx:1.22".to_owned()));
     }
-    for kind in ["load", "save", "rmi"] {
+    for kind in ["mount", "load", "save", "rmi"] {
         rows.extend(names().filter(large_enough).map(|name| (format!("{kind}/{name}"), name.to_owned())));
     }
     rows
@@ -111,6 +111,7 @@ impl Field {
             "history" => self.on_present(&image, Task::History),
             "load" => self.load(&image)?,
             "save" => self.save(&image),
+            "mount" => self.mount(&image)?,
             "rmi" => self.remove(&image, &mut notes),
             other => bail!("no such row: {other}"),
         };
@@ -203,6 +204,26 @@ impl Field {
         };
         let series = race(vec![entry], self.runs.max(SHORT_RUNS));
         store.clear()?;
+        Ok(series)
+    }
+
+    /// The first mount after a pull: what lies between pulled and ready, if anything.
+    fn mount(&self, image: &str) -> Result<Vec<Series>> {
+        let directory = self.stores.join("mounted");
+        std::fs::create_dir_all(&directory)?;
+        let directory = directory.display().to_string();
+        let unmount = || sample(vec![self.strata.command(&["image", "unmount", &directory])]);
+        let entry = Entry {
+            tool: self.strata.name().into(),
+            prepare: Box::new(|| {
+                let _ = unmount(); // of the run before, or of a bench that was interrupted
+                self.strata.clear()?;
+                timed(&self.strata, &Task::Pull(image)).map(drop)
+            }),
+            measure: Box::new(|| sample(vec![self.strata.command(&["image", "mount", image, &directory])])),
+        };
+        let series = race(vec![entry], self.runs);
+        let _ = unmount();
         Ok(series)
     }
 
