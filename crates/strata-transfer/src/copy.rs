@@ -83,6 +83,20 @@ pub async fn copy(
     progress: &dyn Progress,
 ) -> Result<Copied> {
     let resolved = source.resolve(&plan.target).await?;
+    copy_resolved(source, sink, resolved, plan, progress).await
+}
+
+/// Copies what the caller resolved already; `plan.target` is not asked for again.
+///
+/// # Errors
+/// As [`copy`].
+pub async fn copy_resolved(
+    source: &dyn ImageSource,
+    sink: &dyn ImageSink,
+    resolved: Descriptor,
+    plan: &CopyPlan,
+    progress: &dyn Progress,
+) -> Result<Copied> {
     let mover = Mover { source, sink, plan, progress };
     let mut blobs = Vec::new();
     let image = mover.copy_manifest(&resolved, 0, &mut blobs).await?;
@@ -121,16 +135,16 @@ impl Mover<'_> {
                 Ok(descriptor.clone())
             }
             Manifest::Index(index) => {
-                let chosen = choose(&index.manifests, &self.plan.platforms)?;
-                match chosen {
-                    Chosen::One(child) => {
+                match &self.plan.platforms {
+                    PlatformChoice::Best(_) | PlatformChoice::Exactly(_) => {
+                        let child = choose_platform(&index.manifests, &self.plan.platforms)?;
                         let image = Box::pin(self.copy_manifest(child, depth + 1, outcomes)).await?;
                         if self.sink.keeps_sparse_indexes() {
                             self.sink.put_manifest(&manifest, descriptor).await?;
                         }
                         Ok(image)
                     }
-                    Chosen::All => {
+                    PlatformChoice::All => {
                         for child in &index.manifests {
                             Box::pin(self.copy_manifest(child, depth + 1, outcomes)).await?;
                         }
@@ -239,12 +253,11 @@ impl Mover<'_> {
     }
 }
 
-enum Chosen<'a> {
-    One(&'a Descriptor),
-    All,
-}
-
-fn choose<'a>(entries: &'a [Descriptor], choice: &PlatformChoice) -> Result<Chosen<'a>> {
+/// The entry of an index that a choice means.
+///
+/// # Errors
+/// `NotFound` with docker's wording when there is none, or when the choice is for all of them.
+pub fn choose_platform<'a>(entries: &'a [Descriptor], choice: &PlatformChoice) -> Result<&'a Descriptor> {
     let images = || {
         entries.iter().filter(|entry| !entry.is_attestation()).filter_map(|entry| {
             let platform = entry.platform.as_ref()?;
@@ -252,7 +265,9 @@ fn choose<'a>(entries: &'a [Descriptor], choice: &PlatformChoice) -> Result<Chos
         })
     };
     let (found, wanted) = match choice {
-        PlatformChoice::All => return Ok(Chosen::All),
+        PlatformChoice::All => {
+            return Err(TransferError::new(ErrorKind::Invalid, "one platform must be chosen"));
+        }
         PlatformChoice::Best(platform) => (platform.choose(images()), platform),
         PlatformChoice::Exactly(platform) => {
             (images().find(|(offered, _)| platform.is_same(offered)).map(|(_, entry)| entry), platform)
@@ -264,7 +279,7 @@ fn choose<'a>(entries: &'a [Descriptor], choice: &PlatformChoice) -> Result<Chos
         let first = real.next()?;
         (first.platform.is_none() && real.next().is_none()).then_some(first)
     };
-    found.or_else(only).map(Chosen::One).ok_or_else(|| {
+    found.or_else(only).ok_or_else(|| {
         let offered: Vec<String> = images().map(|(platform, _)| platform.to_string()).collect();
         let error = TransferError::new(
             ErrorKind::NotFound,

@@ -1,0 +1,106 @@
+//! Errors of the use cases, in docker's words where scripts read them.
+
+use strata_model::{ErrorKind, ReferenceError};
+use strata_store::StoreError;
+use strata_transfer::TransferError;
+
+/// Result of a use case.
+pub type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// Why a use case failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No local image answers to this text.
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    /// A name that may not be pulled.
+    #[error("'{0}' is a reserved name")]
+    ReservedName(String),
+    /// A malformed reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// A removal that the state of the image forbids.
+    #[error("conflict: {message}")]
+    Conflict {
+        /// Docker's words after `conflict: `.
+        message: String,
+    },
+    /// Malformed input: a filter, a platform, an archive.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong with which input.
+        message: String,
+    },
+    /// Something that Strata cannot do here.
+    #[error("{message}")]
+    Unsupported {
+        /// What, and why.
+        message: String,
+        /// What to do instead.
+        hint: Option<String>,
+    },
+    /// A file of the user, not of the store.
+    #[error("{doing} {path}: {source}")]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A transfer failed.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// A mount or the directory fallback failed.
+    #[error(transparent)]
+    Rootfs(#[from] strata_rootfs::RootfsError),
+    /// The layers of an image cannot be merged.
+    #[error("image {image}: {cause}")]
+    Merge {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        cause: strata_layer::MergeError,
+    },
+}
+
+impl EngineError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            EngineError::NoSuchImage(_) => ErrorKind::NotFound,
+            EngineError::ReservedName(_) => ErrorKind::Denied,
+            EngineError::Reference(_) | EngineError::Invalid { .. } | EngineError::Merge { .. } => ErrorKind::Invalid,
+            EngineError::Conflict { .. } => ErrorKind::Conflict,
+            EngineError::Unsupported { .. } => ErrorKind::Unsupported,
+            EngineError::File { .. } => ErrorKind::Storage,
+            EngineError::Store(error) => error.kind(),
+            EngineError::Transfer(error) => error.kind(),
+            EngineError::Rootfs(error) => error.kind(),
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            EngineError::Unsupported { hint, .. } => hint.clone(),
+            EngineError::Store(error) => error.hint(),
+            EngineError::Transfer(error) => error.hint.clone(),
+            _ => None,
+        }
+    }
+
+    /// Malformed input.
+    pub fn invalid(message: impl Into<String>) -> EngineError {
+        EngineError::Invalid { message: message.into() }
+    }
+
+    /// A failed file operation of the user's.
+    pub fn file(doing: &'static str, path: impl AsRef<std::path::Path>, source: std::io::Error) -> EngineError {
+        EngineError::File { doing, path: path.as_ref().display().to_string(), source }
+    }
+}
