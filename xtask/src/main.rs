@@ -28,7 +28,7 @@ Usage: cargo xtask COMMAND
   corpus [--small]                build realistic images into a local registry (root, Debian)
   bench [--peers] [--small] [--runs N] [--strata PATH] [ROW...]
                                   measure Strata (PATH instead of building it) and its peers, write bench/RESULTS.md
-  fuzz [SECONDS]                  run fuzz targets, or the property tests with many cases, for a bounded time
+  fuzz [SECONDS [CRATE...]]       run fuzz targets, or the property tests with many cases, for a bounded time
 ";
 
 fn main() -> ExitCode {
