@@ -9,7 +9,9 @@
 pub mod entry;
 
 pub use entry::{
-    Content, ContentDigest, EntryRef, IndexBuilder, Kind, LayerIndex, Metadata, NewEntry, PackId, Timestamp, Xattrs,
+    Content, ContentDigest, ContentHasher, EntryRef, IndexBuilder, Kind, LayerIndex, Metadata, NewEntry, PackId, Timestamp, Xattrs,
 };
 pub mod view;
-pub use view::{ImageView, InodeId};
+pub use view::{
+    Change, ChangeKind, ImageView, Inode, InodeId, MergeCause, MergeError, ResolveError, diff, merge,
+};
