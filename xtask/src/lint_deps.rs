@@ -24,7 +24,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strata-registry-client", &["model", "transfer"]),
     ("strata-rootfs", &["erofs", "layer", "model"]),
     // use cases
-    ("strata-engine", &["archive", "erofs", "layer", "model", "registry-client", "rootfs", "store", "transfer"]),
+    // format: for the grammar of filters (globs, times), not for wording
+    (
+        "strata-engine",
+        &["archive", "erofs", "format", "layer", "model", "registry-client", "rootfs", "store", "transfer"],
+    ),
     // surfaces
     ("strata-cli", &["engine", "format", "model", "registry-client", "store", "transfer"]),
     ("strata-registry", &["model", "store", "transfer"]),
