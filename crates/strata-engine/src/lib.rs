@@ -1,1 +1,28 @@
-//! Use cases: pull, push, save, load, tag, list, inspect, remove, prune and the rest, as functions.
+//! Use cases: one function each, taking what it uses.
+//!
+//! This crate returns facts. Printing, sorting into tables, truncation and exit codes belong to the surfaces; docker's
+//! wording of errors is here, because every docker-compatible surface needs the same.
+
+mod error;
+mod event;
+mod history;
+mod inspect;
+mod list;
+mod lookup;
+mod prune;
+mod pull;
+mod remove;
+mod tag;
+mod view;
+
+pub use error::{EngineError, Result};
+pub use event::events;
+pub use history::{HistoryEntry, history};
+pub use inspect::{InspectedImage, inspect};
+pub use list::{ImageFilter, ImageSummary, ListRequest, digest_reference, list, name_reference};
+pub use lookup::{FoundBy, FoundImage, ImageDocuments, find_image, find_image_in, load_documents};
+pub use prune::{PruneRequest, prune};
+pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, pull};
+pub use remove::{RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
+pub use tag::{parse_target, tag};
+pub use view::{ViewPolicy, image_view, prepare_view};

@@ -103,7 +103,8 @@ fn choose_name(candidates: Vec<NameRow>, platform: Option<&Platform>) -> Option<
             .map(|(_, row)| row);
     }
     let host = Platform::host();
-    let best = candidates.iter().filter_map(|row| rank(row, &host).map(|rank| (rank, row))).min_by_key(|(rank, _)| *rank);
+    let best =
+        candidates.iter().filter_map(|row| rank(row, &host).map(|rank| (rank, row))).min_by_key(|(rank, _)| *rank);
     match best {
         Some((_, row)) => Some(row.clone()),
         None => candidates.into_iter().max_by_key(|row| row.updated),
@@ -145,7 +146,8 @@ impl ImageDocuments {
 /// When they are not here or malformed, which fsck tells more about.
 pub async fn load_documents(txn: &dyn ReadTxn, image: &ImageRow) -> Result<ImageDocuments> {
     let manifest = inline(txn, &image.manifest).await?;
-    let malformed = |what: &str, cause: String| StoreError::Malformed { what: format!("{what} of image {}", image.id), cause };
+    let malformed =
+        |what: &str, cause: String| StoreError::Malformed { what: format!("{what} of image {}", image.id), cause };
     let manifest = Raw::parse(manifest, |bytes| Manifest::parse(bytes, None))
         .map_err(|cause| malformed("manifest", cause.to_string()))?;
     if let Manifest::Index(_) = manifest.value() {

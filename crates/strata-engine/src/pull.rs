@@ -54,7 +54,12 @@ pub struct Pulled {
 ///
 /// # Errors
 /// With docker's wording for what the registry refuses.
-pub async fn pull(store: &Store, client: &RegistryClient, request: &PullRequest, progress: &dyn Progress) -> Result<Pulled> {
+pub async fn pull(
+    store: &Store,
+    client: &RegistryClient,
+    request: &PullRequest,
+    progress: &dyn Progress,
+) -> Result<Pulled> {
     let reference = request.reference.clone().with_default_tag();
     refuse_reserved(&reference)?;
     let source = client.repository(reference.host(), reference.repository());
@@ -76,9 +81,10 @@ pub async fn pull(store: &Store, client: &RegistryClient, request: &PullRequest,
     };
     let copied = copy_resolved(&source, &sink, resolved, &plan, progress).await?;
     let published = sink.published();
-    let image = published.first().map(|published| published.row.id).ok_or_else(|| {
-        EngineError::invalid(format!("{}: the registry sent no image", reference.familiar()))
-    })?;
+    let image = published
+        .first()
+        .map(|published| published.row.id)
+        .ok_or_else(|| EngineError::invalid(format!("{}: the registry sent no image", reference.familiar())))?;
     for published in &published {
         prepare_view(store, &published.row, request.view).await?;
     }
@@ -207,4 +213,3 @@ async fn is_whole(store: &Store, txn: &dyn strata_store::ReadTxn, image: &strata
 fn pull_event(store: &Store, reference: &Reference) -> EventRow {
     event::image_event(store.now(), "pull", &reference.familiar(), &reference.familiar_name())
 }
-

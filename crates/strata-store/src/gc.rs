@@ -87,6 +87,26 @@ impl Store {
         self.remove_doomed_rows(&collection.doomed).await
     }
 
+    /// How many bytes of blocks [`Store::remove_doomed`] would give back, for a collection that is not committed.
+    ///
+    /// # Errors
+    /// When the backends cannot be asked.
+    pub async fn doomed_size(&self, collection: &Collection) -> Result<u64> {
+        let mut size = 0;
+        for row in &collection.doomed {
+            size += self.doomed_usage(row).await?;
+        }
+        Ok(size)
+    }
+
+    async fn doomed_usage(&self, row: &DoomedRow) -> Result<u64> {
+        let usage = match row.kind {
+            DoomedKind::Blob => self.inner.blobs.usage(&row.location).await?,
+            DoomedKind::Pack => self.inner.packs.usage(&row.location)?,
+        };
+        Ok(usage.map_or(0, |usage| usage.allocated))
+    }
+
     async fn remove_doomed_rows(&self, rows: &[DoomedRow]) -> Result<u64> {
         if rows.is_empty() {
             return Ok(0);
@@ -96,15 +116,12 @@ impl Store {
             if position == rows.len() / 2 {
                 fault::point("doomed-half");
             }
-            let usage = match row.kind {
-                DoomedKind::Blob => self.inner.blobs.usage(&row.location).await?,
-                DoomedKind::Pack => self.inner.packs.usage(&row.location)?,
-            };
+            let allocated = self.doomed_usage(row).await?;
             match row.kind {
                 DoomedKind::Blob => self.inner.blobs.remove(&row.location).await?,
                 DoomedKind::Pack => self.inner.packs.remove(&row.location)?,
             }
-            freed += usage.map_or(0, |usage| usage.allocated);
+            freed += allocated;
         }
         fault::point("doomed-removed");
         let mut txn = self.write("forgetting removed bytes").await?;

@@ -1,0 +1,140 @@
+//! The merged view of an image, and its EROFS image in the store's cache.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use strata_erofs::{Places, write_image};
+use strata_layer::{ContentDigest, ImageView, LayerIndex, merge};
+use strata_model::{ChainId, DiffId};
+use strata_store::{BlobBytes, ImageRow, PackFile, Store, StoreError};
+
+use crate::{EngineError, Result, load_documents};
+
+const CHUNK: usize = 1 << 20;
+
+/// Whether a pull or load prepares images for mounting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewPolicy {
+    /// The EROFS image is made at once, so that the first mount finds it.
+    Prepare,
+    /// It is made when it is first wanted: for users who cannot mount.
+    Skip,
+}
+
+/// The merged view of an image with its packs opened, in the order of the view's packs.
+pub struct OpenedView {
+    /// The view.
+    pub view: ImageView,
+    /// The packs.
+    pub packs: Vec<Arc<dyn PackFile>>,
+}
+
+/// Merges the layers of a local image.
+///
+/// # Errors
+/// When a layer's index is damaged or the layers contradict each other.
+pub async fn image_view(store: &Store, image: &ImageRow) -> Result<OpenedView> {
+    let txn = store.read().await?;
+    let layers = load_documents(&*txn, image).await?.config.value().rootfs.diff_ids.clone();
+    drop(txn);
+    merge_layers(store, image, &layers).await
+}
+
+async fn merge_layers(store: &Store, image: &ImageRow, layers: &[DiffId]) -> Result<OpenedView> {
+    let mut indexes: Vec<LayerIndex> = Vec::with_capacity(layers.len());
+    for diff_id in layers {
+        indexes.push(store.layer_index(diff_id).await?);
+    }
+    let view = tokio::task::spawn_blocking(move || merge(&indexes.iter().collect::<Vec<_>>()))
+        .await
+        .map_err(|cause| StoreError::Malformed { what: "a worker thread".into(), cause: cause.to_string() })?
+        .map_err(|cause| EngineError::Merge { image: image.id.to_string(), cause })?;
+    let packs = store.open_packs(view.packs()).await?;
+    Ok(OpenedView { view, packs })
+}
+
+/// Makes the EROFS image of an image if the policy asks for it and the store does not have it.
+///
+/// # Errors
+/// As [`image_view`].
+pub async fn prepare_view(store: &Store, image: &ImageRow, policy: ViewPolicy) -> Result<()> {
+    if policy == ViewPolicy::Prepare {
+        erofs_image(store, image).await?;
+    }
+    Ok(())
+}
+
+/// The EROFS image of an image and the packs it needs, in device order; `None` for an image without layers.
+///
+/// # Errors
+/// As [`image_view`].
+pub(crate) async fn erofs_image(store: &Store, image: &ImageRow) -> Result<Option<Arc<dyn BlobBytes>>> {
+    let txn = store.read().await?;
+    let layers = load_documents(&*txn, image).await?.config.value().rootfs.diff_ids.clone();
+    drop(txn);
+    let Some(chain) = ChainId::of(&layers) else { return Ok(None) };
+    if let Some(existing) = store.view(&chain).await? {
+        return Ok(Some(existing));
+    }
+    let opened = merge_layers(store, image, &layers).await?;
+    write_view(store, &chain, opened).await?;
+    Ok(store.view(&chain).await?)
+}
+
+async fn write_view(store: &Store, chain: &ChainId, opened: OpenedView) -> Result<()> {
+    let mut target = store.begin_view().await?;
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
+    let writer = tokio::task::spawn_blocking(move || {
+        let places = PackPlaces(&opened.packs);
+        let mut out = Chunks { sender, buffer: Vec::with_capacity(CHUNK) };
+        write_image(&opened.view, &places, &mut out)?;
+        out.flush().map_err(strata_erofs::ErofsError::from)
+    });
+    while let Some(chunk) = receiver.recv().await {
+        let chunk: Vec<u8> = chunk;
+        target.write(&chunk).await?;
+    }
+    writer
+        .await
+        .map_err(|cause| cause.to_string())
+        .and_then(|result| result.map_err(|cause| cause.to_string()))
+        .map_err(|cause| StoreError::Malformed { what: format!("the view of {chain}"), cause })?;
+    store.publish_view(chain, target).await?;
+    Ok(())
+}
+
+struct PackPlaces<'a>(&'a [Arc<dyn PackFile>]);
+
+impl Places for PackPlaces<'_> {
+    fn place(&self, pack: usize, digest: &ContentDigest) -> Option<u64> {
+        self.0.get(pack)?.place(digest).map(|(offset, _)| offset)
+    }
+
+    fn length(&self, pack: usize) -> u64 {
+        self.0.get(pack).map_or(0, |pack| pack.length())
+    }
+}
+
+/// Sends what is written in large chunks.
+struct Chunks {
+    sender: tokio::sync::mpsc::Sender<Vec<u8>>,
+    buffer: Vec<u8>,
+}
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
+        self.sender.blocking_send(full).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
