@@ -1,0 +1,295 @@
+//! SQLite: connections, transactions, migrations, and what its errors mean.
+//!
+//! The file is in WAL mode: readers see the snapshot at which they began and never wait, writers exclude each other with
+//! `BEGIN IMMEDIATE`, across processes too. The format is `PRAGMA user_version`, the number of migrations that were run.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, ffi};
+use strata_model::ErrorKind;
+use strata_store::{Durability, Result, StoreError};
+
+/// Migration `n` leads from format `n` to `n + 1`. Released ones never change.
+const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema.sql")];
+
+/// The format that this program reads and writes.
+pub(crate) const FORMAT: i64 = MIGRATIONS.len() as i64;
+
+/// Longest wait for another process.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One connection; `doing` is what its present transaction is for.
+pub(crate) struct Session {
+    connection: Connection,
+    doing: &'static str,
+}
+
+/// How a write transaction began.
+pub(crate) enum Begun {
+    /// It holds the write lock.
+    Writing,
+    /// Another connection holds the write lock.
+    Busy,
+}
+
+impl Session {
+    /// Connects to a file, which is created if need be. Does not look at its format.
+    pub(crate) fn open(path: &Path, durability: Durability) -> Result<Session> {
+        const OPENING: &str = "opening";
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.pragma_update(None, "mmap_size", 64 << 20)?;
+            Session::set_up(connection, durability)
+        };
+        open().map_err(|error| match file_error(path, &error) {
+            Some(cause) => StoreError::file(OPENING, path, cause),
+            None => failure(OPENING, &error),
+        })
+    }
+
+    /// A database in memory, empty or a copy of `image`.
+    pub(crate) fn in_memory(image: Option<&[u8]>) -> Result<Session> {
+        let open = || {
+            let mut connection = Connection::open_in_memory()?;
+            if let Some(image) = image {
+                connection.deserialize_read_exact("main", image, image.len(), false)?;
+            }
+            Session::set_up(connection, Durability::Unsynced)
+        };
+        open().map_err(|error| failure("opening in memory", &error))
+    }
+
+    fn set_up(connection: Connection, durability: Durability) -> rusqlite::Result<Session> {
+        connection.busy_timeout(PATIENCE)?;
+        connection.set_prepared_statement_cache_capacity(160);
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "temp_store", "memory")?;
+        let synchronous = match durability {
+            Durability::Synced => "full",
+            Durability::Unsynced => "off",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        Ok(Session { connection, doing: "opening" })
+    }
+
+    /// Brings the database to the present format. Costs one small read when it has it.
+    pub(crate) fn migrate(&mut self) -> Result<()> {
+        self.doing = "reading the format";
+        if self.format()? == FORMAT {
+            return Ok(());
+        }
+        self.doing = "migrating";
+        // WAL is a lasting property of the file. It cannot be set inside a transaction. In memory it stays `memory`.
+        self.checked(self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())))?;
+        self.checked(self.connection.execute_batch("BEGIN IMMEDIATE"))?;
+        let migrated = self.run_migrations();
+        if migrated.is_err() {
+            self.roll_back();
+        }
+        migrated
+    }
+
+    fn run_migrations(&self) -> Result<()> {
+        // Read again under the lock: another process may have been faster.
+        let format = self.format()?;
+        for migration in &MIGRATIONS[usize::try_from(format).unwrap_or(0)..] {
+            self.checked(self.connection.execute_batch(migration))?;
+        }
+        self.checked(self.connection.pragma_update(None, "user_version", FORMAT))?;
+        self.checked(self.connection.execute_batch("COMMIT"))
+    }
+
+    fn format(&self) -> Result<i64> {
+        let found = self.checked(self.connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
+        if found > FORMAT {
+            return Err(StoreError::NewerFormat { found, known: FORMAT });
+        }
+        Ok(found)
+    }
+
+    /// Begins a snapshot. The first read fixes it.
+    pub(crate) fn begin_reading(&mut self) -> Result<()> {
+        self.doing = "reading";
+        self.batch("BEGIN")?;
+        self.exists("SELECT 1 FROM leases LIMIT 1", []).map(drop)
+    }
+
+    /// Begins a write transaction, or says at once that another one is under way.
+    pub(crate) fn begin_writing(&mut self, intent: &'static str) -> Result<Begun> {
+        self.doing = intent;
+        self.checked(self.connection.busy_timeout(Duration::ZERO))?;
+        let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
+        self.checked(self.connection.busy_timeout(PATIENCE))?;
+        match begun {
+            Ok(_) => Ok(Begun::Writing),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(Begun::Busy),
+            Err(error) => Err(failure(intent, &error)),
+        }
+    }
+
+    /// Makes the transaction durable.
+    pub(crate) fn commit(&self) -> Result<()> {
+        self.batch("COMMIT")
+    }
+
+    /// Ends the transaction, if there still is one, without a trace.
+    pub(crate) fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.batch("ROLLBACK")
+        {
+            tracing::warn!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    /// Whether a transaction is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connection.is_autocommit()
+    }
+
+    /// All bytes of a database in memory.
+    pub(crate) fn serialized(&self) -> Result<Vec<u8>> {
+        self.checked(self.connection.serialize("main").map(|data| data.to_vec()))
+    }
+
+    /// The database's complaints about itself.
+    pub(crate) fn check(&mut self) -> Result<Vec<String>> {
+        self.doing = "checking";
+        let mut complaints = self.rows("PRAGMA integrity_check", [], |row| row.get::<String>(0))?;
+        complaints.retain(|complaint| complaint != "ok");
+        complaints.extend(self.rows("PRAGMA foreign_key_check", [], |row| {
+            let (table, target) = (row.get::<String>(0)?, row.get::<String>(2)?);
+            Ok(format!("a row of {table} refers to a row of {target} that is missing"))
+        })?);
+        Ok(complaints)
+    }
+
+    /// All rows of a query.
+    pub(crate) fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.checked(self.connection.prepare_cached(sql))?;
+        let mut rows = self.checked(statement.query(params))?;
+        let mut found = Vec::new();
+        while let Some(row) = self.checked(rows.next())? {
+            found.push(read(&Row { row, doing: self.doing })?);
+        }
+        Ok(found)
+    }
+
+    /// The row of a query that has at most one.
+    pub(crate) fn row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.checked(self.connection.prepare_cached(sql))?;
+        let found = statement.query_row(params, |row| Ok(read(&Row { row, doing: self.doing })));
+        self.checked(found.optional())?.transpose()
+    }
+
+    /// Whether a query has a row.
+    pub(crate) fn exists(&self, sql: &str, params: impl Params) -> Result<bool> {
+        let mut statement = self.checked(self.connection.prepare_cached(sql))?;
+        self.checked(statement.exists(params))
+    }
+
+    /// Changes rows, inside a transaction only; returns how many.
+    pub(crate) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+        if self.is_idle() {
+            // After a full disk SQLite may have rolled back by itself; what follows must not be committed one by one.
+            let cause = "the database rolled the transaction back after an earlier failure".to_owned();
+            return Err(StoreError::Catalog { doing: self.doing, cause, kind: ErrorKind::Storage });
+        }
+        let mut statement = self.checked(self.connection.prepare_cached(sql))?;
+        self.checked(statement.execute(params))
+    }
+
+    fn batch(&self, sql: &str) -> Result<()> {
+        let mut statement = self.checked(self.connection.prepare_cached(sql))?;
+        self.checked(statement.execute([])).map(drop)
+    }
+
+    fn checked<T>(&self, result: rusqlite::Result<T>) -> Result<T> {
+        result.map_err(|error| failure(self.doing, &error))
+    }
+}
+
+/// One row of a query.
+pub(crate) struct Row<'a> {
+    row: &'a rusqlite::Row<'a>,
+    doing: &'static str,
+}
+
+impl Row<'_> {
+    /// A column as it is.
+    pub(crate) fn get<T: FromSql>(&self, column: usize) -> Result<T> {
+        self.row.get(column).map_err(|error| failure(self.doing, &error))
+    }
+
+    /// A column that is never negative.
+    pub(crate) fn size(&self, column: usize) -> Result<u64> {
+        let value: i64 = self.get(column)?;
+        u64::try_from(value).map_err(|_| self.malformed(column, &value.to_string()))
+    }
+
+    /// A column whose text stands for something else.
+    pub(crate) fn parsed<T>(&self, column: usize, parse: impl FnOnce(&str) -> Option<T>) -> Result<T> {
+        let text = self.row.get_ref(column).map_err(|error| failure(self.doing, &error))?;
+        let text = text.as_str().map_err(|_| self.malformed(column, "no text"))?;
+        parse(text).ok_or_else(|| self.malformed(column, text))
+    }
+
+    fn malformed(&self, column: usize, found: &str) -> StoreError {
+        let column = self.row.as_ref().column_name(column).unwrap_or("a column").to_owned();
+        StoreError::Catalog {
+            doing: self.doing,
+            cause: format!("malformed {column}: {found:?}"),
+            kind: ErrorKind::Corrupt,
+        }
+    }
+}
+
+fn failure(doing: &'static str, error: &rusqlite::Error) -> StoreError {
+    let kind = match error.sqlite_error_code() {
+        Some(
+            ErrorCode::DiskFull
+            | ErrorCode::ReadOnly
+            | ErrorCode::CannotOpen
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::PermissionDenied,
+        ) => ErrorKind::Storage,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => ErrorKind::Corrupt,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => ErrorKind::Unavailable,
+        Some(ErrorCode::ConstraintViolation) => ErrorKind::Conflict,
+        _ => ErrorKind::Internal,
+    };
+    StoreError::Catalog { doing, cause: cause(error), kind }
+}
+
+/// SQLite's words, with the system's own where there are any.
+fn cause(error: &rusqlite::Error) -> String {
+    match error.sqlite_error() {
+        Some(failure) => match error {
+            rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+            _ => ffi::code_to_str(failure.extended_code).to_owned(),
+        },
+        None => error.to_string(),
+    }
+}
+
+/// What the system says about a file that SQLite only calls unable to open.
+fn file_error(path: &Path, error: &rusqlite::Error) -> Option<std::io::Error> {
+    match error.sqlite_error_code()? {
+        ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+            std::fs::File::options().read(true).write(true).open(path).err()
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,164 @@
+//! Queries on objects and on what refers to them.
+
+use bytes::Bytes;
+use rusqlite::params;
+use strata_model::{Digest, MediaType};
+use strata_store::{Location, ObjectRow, Result};
+
+use crate::dialect::sqlite::{Row, Session};
+
+pub(crate) fn digest(row: &Row<'_>, column: usize) -> Result<Digest> {
+    row.parsed(column, |text| text.parse().ok())
+}
+
+pub(crate) fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Reads `digest, media_type, size, location, created, damaged, bytes`.
+fn object(row: &Row<'_>) -> Result<ObjectRow> {
+    Ok(ObjectRow {
+        digest: digest(row, 0)?,
+        media_type: MediaType(row.get::<String>(1)?.into()),
+        size: row.size(2)?,
+        location: row.get::<Option<String>>(3)?.map(Location),
+        created: row.get(4)?,
+        damaged: row.get(5)?,
+        bytes: row.get::<Option<Vec<u8>>>(6)?.map(Bytes::from),
+    })
+}
+
+impl Session {
+    pub(crate) fn object(&self, digest: &Digest) -> Result<Option<ObjectRow>> {
+        self.row(
+            "SELECT o.digest, o.media_type, o.size, o.location, o.created, o.damaged, b.bytes
+             FROM objects o LEFT JOIN object_bytes b ON b.digest = o.digest WHERE o.digest = ?1",
+            [digest.to_string()],
+            object,
+        )
+    }
+
+    pub(crate) fn present(&self, digests: &[Digest]) -> Result<Vec<Digest>> {
+        let mut found = Vec::with_capacity(digests.len());
+        for digest in digests {
+            if self.exists("SELECT 1 FROM objects WHERE digest = ?1 AND damaged = 0", [digest.to_string()])? {
+                found.push(*digest);
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn objects(&self) -> Result<Vec<ObjectRow>> {
+        self.rows(
+            "SELECT digest, media_type, size, location, created, damaged, NULL FROM objects ORDER BY digest",
+            [],
+            object,
+        )
+    }
+
+    pub(crate) fn children(&self, parent: &Digest) -> Result<Vec<Digest>> {
+        let sql = "SELECT DISTINCT child FROM edges WHERE parent = ?1 ORDER BY child";
+        self.rows(sql, [parent.to_string()], |row| digest(row, 0))
+    }
+
+    pub(crate) fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool> {
+        self.exists(
+            "SELECT 1 WHERE EXISTS (SELECT 1 FROM edges WHERE child = ?1)
+             OR EXISTS (SELECT 1 FROM images WHERE manifest = ?1)
+             OR EXISTS (SELECT 1 FROM digest_names WHERE digest = ?1)
+             OR EXISTS (SELECT 1 FROM registry_links WHERE digest = ?1)
+             OR EXISTS (SELECT 1 FROM lease_items i JOIN leases l ON l.id = i.lease
+                        WHERE i.kind = 'object' AND i.item = ?1 AND l.expires > ?2)",
+            params![digest.to_string(), now],
+        )
+    }
+
+    pub(crate) fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>> {
+        self.rows(
+            "SELECT parent FROM edges WHERE child = ?1 AND role = 'subject'
+             UNION SELECT parent FROM sparse WHERE child = ?1 AND role = 'subject' ORDER BY 1",
+            [subject.to_string()],
+            |row| digest(row, 0),
+        )
+    }
+
+    pub(crate) fn insert_object(&self, row: &ObjectRow) -> Result<bool> {
+        let digest = row.digest.to_string();
+        let location = row.location.as_ref().map(|location| &location.0);
+        let inserted = self.execute(
+            "INSERT INTO objects (digest, media_type, size, location, created, damaged)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+            params![digest, row.media_type.as_str(), integer(row.size), location, row.created, i64::from(row.damaged)],
+        )?;
+        if inserted == 1
+            && let Some(bytes) = &row.bytes
+        {
+            self.put_bytes(&digest, bytes)?;
+        }
+        Ok(inserted == 1)
+    }
+
+    fn put_bytes(&self, digest: &str, bytes: &Bytes) -> Result<()> {
+        self.execute(
+            "INSERT INTO object_bytes (digest, bytes) VALUES (?1, ?2)
+             ON CONFLICT (digest) DO UPDATE SET bytes = excluded.bytes",
+            params![digest, &bytes[..]],
+        )?;
+        Ok(())
+    }
+
+    /// Sets the location as given; bytes that are not given stay.
+    pub(crate) fn heal_object(
+        &self,
+        digest: &Digest,
+        location: Option<&Location>,
+        bytes: Option<&Bytes>,
+    ) -> Result<()> {
+        let digest = digest.to_string();
+        let healed = self.execute(
+            "UPDATE objects SET location = ?2, damaged = 0 WHERE digest = ?1",
+            params![digest, location.map(|location| &location.0)],
+        )?;
+        match bytes {
+            Some(bytes) if healed == 1 => self.put_bytes(&digest, bytes),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn mark_object_damaged(&self, digest: &Digest) -> Result<()> {
+        self.execute("UPDATE objects SET damaged = 1 WHERE digest = ?1", [digest.to_string()]).map(drop)
+    }
+
+    pub(crate) fn delete_object(&self, digest: &Digest) -> Result<()> {
+        self.execute("DELETE FROM objects WHERE digest = ?1", [digest.to_string()]).map(drop)
+    }
+
+    pub(crate) fn insert_edge(&self, parent: &Digest, child: &Digest, role: &str) -> Result<()> {
+        self.execute(
+            "INSERT INTO edges (parent, child, role) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![parent.to_string(), child.to_string(), role],
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn insert_sparse(&self, parent: &Digest, child: &Digest, role: &str) -> Result<()> {
+        self.execute(
+            "INSERT INTO sparse (parent, child, role) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            params![parent.to_string(), child.to_string(), role],
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn promote_sparse(&self, child: &Digest) -> Result<()> {
+        let child = child.to_string();
+        let promoted = self.execute(
+            "INSERT INTO edges (parent, child, role) SELECT parent, child, role FROM sparse WHERE child = ?1
+             ON CONFLICT DO NOTHING",
+            [&child],
+        )?;
+        if promoted > 0 {
+            self.execute("DELETE FROM sparse WHERE child = ?1", [&child])?;
+        }
+        Ok(())
+    }
+}
