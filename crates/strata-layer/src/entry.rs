@@ -17,9 +17,7 @@ impl ContentDigest {
     pub fn of(bytes: &[u8]) -> ContentDigest {
         ContentDigest(*blake3::hash(bytes).as_bytes())
     }
-}
 
-impl ContentDigest {
     /// A hasher for contents that pass in pieces.
     pub fn hasher() -> ContentHasher {
         ContentHasher(blake3::Hasher::new())
@@ -86,17 +84,9 @@ pub enum Kind {
 impl Kind {
     /// The kind with this number in an index file.
     pub fn from_number(number: u8) -> Option<Kind> {
-        [
-            Kind::Regular,
-            Kind::Directory,
-            Kind::Symlink,
-            Kind::HardLink,
-            Kind::CharDevice,
-            Kind::BlockDevice,
-            Kind::Fifo,
-        ]
-        .get(usize::from(number))
-        .copied()
+        [Kind::Regular, Kind::Directory, Kind::Symlink, Kind::HardLink, Kind::CharDevice, Kind::BlockDevice, Kind::Fifo]
+            .get(usize::from(number))
+            .copied()
     }
 }
 
@@ -256,11 +246,45 @@ pub struct IndexBuilder {
 }
 
 impl IndexBuilder {
+    /// A builder with room for so many entries, bytes of names and link targets, and contents.
+    pub fn with_capacity(entries: usize, names: usize, contents: usize) -> IndexBuilder {
+        IndexBuilder {
+            arena: Vec::with_capacity(names),
+            records: Vec::with_capacity(entries),
+            contents: Vec::with_capacity(contents),
+            xattrs: Vec::new(),
+        }
+    }
+
     /// Adds an entry. Attribute sets equal to the one added last share its place.
     ///
     /// Returns `false`, and adds nothing, when names exceed 4 GiB or entries 2³² − 1: no honest layer does.
     #[must_use]
     pub fn push(&mut self, entry: NewEntry<'_>, xattrs: Xattrs) -> bool {
+        let is_new = !xattrs.is_empty() && self.xattrs.last() != Some(&xattrs);
+        let set = match (xattrs.is_empty(), is_new) {
+            (true, _) => NONE,
+            (false, true) => self.xattrs.len() as u32,
+            (false, false) => self.xattrs.len() as u32 - 1,
+        };
+        let added = self.add(entry, set);
+        if added && is_new {
+            self.xattrs.push(xattrs);
+        }
+        added
+    }
+
+    /// Adds an entry that has the attributes of the last one that has any. Returns `false`, and adds nothing, when
+    /// there was none, or as [`IndexBuilder::push`].
+    #[must_use]
+    pub fn push_with_last_xattrs(&mut self, entry: NewEntry<'_>) -> bool {
+        match self.xattrs.len().checked_sub(1) {
+            Some(set) => self.add(entry, set as u32),
+            None => false,
+        }
+    }
+
+    fn add(&mut self, entry: NewEntry<'_>, xattrs: u32) -> bool {
         let end = self.arena.len() + entry.path.len() + entry.link.len();
         if end >= NONE as usize || self.records.len() >= NONE as usize {
             return false;
@@ -272,14 +296,6 @@ impl IndexBuilder {
             self.contents.push(content);
             self.contents.len() as u32 - 1
         });
-        let xattrs = if xattrs.is_empty() {
-            NONE
-        } else {
-            if self.xattrs.last() != Some(&xattrs) {
-                self.xattrs.push(xattrs);
-            }
-            self.xattrs.len() as u32 - 1
-        };
         self.records.push(Record {
             name,
             name_length: entry.path.len() as u32,

@@ -6,12 +6,32 @@
 //! crate computes them over `Read` and `Write`; it does not know where bytes go, and nothing in it depends on a parent
 //! layer until [`view`] merges indexes.
 
+pub mod compression;
 pub mod entry;
-
-pub use entry::{
-    Content, ContentDigest, ContentHasher, EntryRef, IndexBuilder, Kind, LayerIndex, Metadata, NewEntry, PackId, Timestamp, Xattrs,
-};
+mod error;
+pub mod file;
+mod input;
+pub mod pack;
+pub mod path;
+mod placement;
+mod read;
+mod records;
+mod skeleton;
+mod tar;
+mod varint;
 pub mod view;
-pub use view::{
-    Change, ChangeKind, ImageView, Inode, InodeId, MergeCause, MergeError, ResolveError, diff, merge,
+mod write;
+
+pub use compression::{Bounded, SNIFF_LENGTH, decompressor, sniff};
+pub use entry::{
+    Content, ContentDigest, ContentHasher, EntryRef, IndexBuilder, Kind, LayerIndex, Metadata, NewEntry, PackId,
+    Timestamp, Xattrs,
 };
+pub use error::{LayerError, TarProblem};
+pub use file::{decode_index, decode_skeleton, encode_index};
+pub use pack::{PackFooter, PackSink, PackSummary, PackTrailer, PackWriter, Place};
+pub use placement::{FOREIGN_PACKS, KnownContents, NothingKnown, SHARED_SIZE};
+pub use read::{LayerLimits, ReadLayer, read_layer, read_layer_hashed_elsewhere};
+pub use skeleton::Skeleton;
+pub use view::{Change, ChangeKind, ImageView, Inode, InodeId, MergeCause, MergeError, ResolveError, diff, merge};
+pub use write::{Contents, write_tar};
