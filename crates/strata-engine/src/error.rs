@@ -55,6 +55,9 @@ pub enum EngineError {
     /// A transfer failed.
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    /// An archive could not be read or written.
+    #[error(transparent)]
+    Archive(strata_archive::ArchiveError),
     /// A mount or the directory fallback failed.
     #[error(transparent)]
     Rootfs(#[from] strata_rootfs::RootfsError),
@@ -80,6 +83,7 @@ impl EngineError {
             EngineError::File { .. } => ErrorKind::Storage,
             EngineError::Store(error) => error.kind(),
             EngineError::Transfer(error) => error.kind(),
+            EngineError::Archive(error) => error.kind(),
             EngineError::Rootfs(error) => error.kind(),
         }
     }

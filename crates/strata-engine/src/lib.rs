@@ -3,26 +3,39 @@
 //! This crate returns facts. Printing, sorting into tables, truncation and exit codes belong to the surfaces; docker's
 //! wording of errors is here, because every docker-compatible surface needs the same.
 
+mod change;
+mod df;
 mod error;
 mod event;
+mod files;
 mod history;
+mod import;
 mod inspect;
 mod list;
+mod load;
 mod lookup;
 mod prune;
 mod pull;
 mod remove;
+mod save;
 mod tag;
+mod tags;
 mod view;
 
+pub use df::{ImageUsage, StoreUsage, usage};
 pub use error::{EngineError, Result};
 pub use event::events;
+pub use files::{FileEntry, cat_file, diff_images, list_files};
 pub use history::{HistoryEntry, history};
+pub use import::{ImportRequest, import};
 pub use inspect::{InspectedImage, inspect};
 pub use list::{ImageFilter, ImageSummary, ListRequest, digest_reference, list, name_reference};
+pub use load::{LoadRequest, Loaded, load};
 pub use lookup::{FoundBy, FoundImage, ImageDocuments, find_image, find_image_in, load_documents};
 pub use prune::{PruneRequest, prune};
 pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, pull};
 pub use remove::{RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
+pub use save::{SaveFormat, SaveRequest, Saved, save};
 pub use tag::{parse_target, tag};
+pub use tags::{TagInfo, tags};
 pub use view::{ViewPolicy, image_view, prepare_view};

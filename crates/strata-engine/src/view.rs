@@ -88,7 +88,7 @@ async fn write_view(store: &Store, chain: &ChainId, opened: OpenedView) -> Resul
         let places = PackPlaces(&opened.packs);
         let mut out = Chunks { sender, buffer: Vec::with_capacity(CHUNK) };
         write_image(&opened.view, &places, &mut out)?;
-        out.flush().map_err(strata_erofs::ErofsError::from)
+        out.flush().map_err(strata_erofs::WriteError::from)
     });
     while let Some(chunk) = receiver.recv().await {
         let chunk: Vec<u8> = chunk;

@@ -162,14 +162,14 @@ enum Copy {
     Undecided,
     /// A compressed layer is kept as it came.
     Kept(Box<dyn Ingest>),
-    /// A plain tar is not stored a second time: pack and index hold it byte for byte.
+    /// A plain tar is not stored a second time: pack and index hold it byte for byte. A layer in bzip2 or xz, which no
+    /// registry knows, becomes one.
     Unneeded,
 }
 
 /// A layer being taken in from bytes at hand.
 pub struct LayerIngest {
     store: Store,
-    name: String,
     unpacking: Unpacking,
     hasher: Hasher,
     size: u64,
@@ -185,8 +185,8 @@ impl LayerIngest {
         if let Copy::Undecided = self.copy {
             let start = &bytes[..bytes.len().min(SNIFF_LENGTH)];
             self.copy = match sniff(start) {
-                Compression::None => Copy::Unneeded,
-                _ => Copy::Kept(self.store.inner.blobs.begin(BlobKind::Object).await?),
+                Compression::None | Compression::Bzip2 | Compression::Xz => Copy::Unneeded,
+                Compression::Gzip | Compression::Zstd => Copy::Kept(self.store.inner.blobs.begin(BlobKind::Object).await?),
             };
         }
         self.hasher.update(&bytes);
@@ -203,17 +203,22 @@ impl LayerIngest {
     /// # Errors
     /// `MalformedLayer`, `DiffIdMismatch`, or what the backends report.
     pub async fn finish(self, lease: &Lease, claimed: Option<DiffId>) -> Result<IngestedLayer> {
-        let digest = self.hasher.finish();
         let unpacked = self.unpacking.finish().await?;
-        let (diff_id, compression) = (unpacked.index().diff_id, unpacked.compression);
-        check_claim(&self.name, claimed, diff_id, digest)?;
+        let diff_id = unpacked.index().diff_id;
+        let (digest, size, compression) = match unpacked.compression {
+            kept @ (Compression::Gzip | Compression::Zstd) => (self.hasher.finish(), self.size, kept),
+            Compression::None | Compression::Bzip2 | Compression::Xz => {
+                (diff_id.0, unpacked.index().tar_size, Compression::None)
+            }
+        };
+        check_claim(claimed, diff_id, digest)?;
         let copy = match self.copy {
             Copy::Kept(copy) => Some(copy),
             Copy::Undecided | Copy::Unneeded => None,
         };
-        let blob = NewBlob { digest, size: self.size, media_type: layer_media_type(compression), bytes: copy };
+        let blob = NewBlob { digest, size, media_type: layer_media_type(compression), bytes: copy };
         self.store.publish_layer(lease, blob, unpacked).await?;
-        Ok(IngestedLayer { blob: digest, size: self.size, diff_id, compression })
+        Ok(IngestedLayer { blob: digest, size, diff_id, compression })
     }
 }
 
@@ -227,7 +232,7 @@ pub fn layer_media_type(compression: Compression) -> MediaType {
     }
 }
 
-fn check_claim(_name: &str, claimed: Option<DiffId>, found: DiffId, blob: Digest) -> Result<()> {
+fn check_claim(claimed: Option<DiffId>, found: DiffId, blob: Digest) -> Result<()> {
     match claimed {
         Some(claimed) if claimed != found => Err(StoreError::DiffIdMismatch { blob, found, claimed }),
         _ => Ok(()),
@@ -276,7 +281,7 @@ impl Download<'_> {
                 report(self.progress, self.spec, Phase::Extracting, size);
                 let unpacked = unpacking.finish().await?;
                 if let BlobRole::Layer { diff_id } = self.spec.role {
-                    check_claim("", diff_id, unpacked.index().diff_id, digest)?;
+                    check_claim(diff_id, unpacked.index().diff_id, digest)?;
                 }
                 self.store.publish_layer(self.lease, blob, unpacked).await?;
             }
