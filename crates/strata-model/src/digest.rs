@@ -162,8 +162,7 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Digest, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|cause| serde::de::Error::custom(format!("digest {text:?}: {cause}")))
+        text.parse().map_err(|cause| serde::de::Error::custom(format!("digest {text:?}: {cause}")))
     }
 }
 

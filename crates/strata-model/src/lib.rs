@@ -20,7 +20,7 @@ pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, DigestError, Hasher, ImageId};
 pub use document::Raw;
 pub use error::ErrorKind;
-pub use manifest::{MAX_MANIFEST_SIZE, Edge, EdgeRole, ImageIndex, ImageManifest, Manifest, ManifestError};
+pub use manifest::{Edge, EdgeRole, ImageIndex, ImageManifest, MAX_MANIFEST_SIZE, Manifest, ManifestError};
 pub use media_type::{Compression, MediaType};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Host, Reference, ReferenceError, Repository, Tag, Target};

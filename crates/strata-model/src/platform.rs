@@ -31,7 +31,9 @@ pub struct Platform {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformError {
     /// A component has characters that no platform has.
-    #[error("invalid platform {text:?}: {component:?} is an invalid component of {text:?}: platform specifier component must match \"^[A-Za-z0-9_.-]+$\"")]
+    #[error(
+        "invalid platform {text:?}: {component:?} is an invalid component of {text:?}: platform specifier component must match \"^[A-Za-z0-9_.-]+$\""
+    )]
     Component {
         /// The whole text.
         text: String,
@@ -44,12 +46,49 @@ pub enum PlatformError {
 }
 
 const SYSTEMS: &[&str] = &[
-    "aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "nacl", "netbsd",
-    "openbsd", "plan9", "solaris", "wasip1", "windows", "zos",
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasip1",
+    "windows",
+    "zos",
 ];
 const ARCHITECTURES: &[&str] = &[
-    "386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64", "mips64le",
-    "mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x", "sparc", "sparc64",
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "armbe",
+    "arm64",
+    "arm64be",
+    "loong64",
+    "mips",
+    "mipsle",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
     "wasm",
 ];
 
@@ -94,14 +133,11 @@ impl Platform {
     /// An arm machine runs lower variants, arm64 runs arm, amd64 runs 386 and lower micro-architecture levels.
     pub fn rank(&self, candidate: &Platform) -> Option<usize> {
         let candidate = candidate.normalized();
-        self.normalized()
-            .accepted()
-            .iter()
-            .position(|accepted| {
-                accepted.os == candidate.os
-                    && accepted.architecture == candidate.architecture
-                    && accepted.variant == candidate.variant
-            })
+        self.normalized().accepted().iter().position(|accepted| {
+            accepted.os == candidate.os
+                && accepted.architecture == candidate.architecture
+                && accepted.variant == candidate.variant
+        })
     }
 
     /// The platforms whose images run on this one, best first.
@@ -253,9 +289,7 @@ mod tests {
     fn the_closest_image_is_chosen() {
         let offered: Vec<Platform> =
             ["linux/386", "linux/arm/v6", "linux/arm/v7", "linux/arm64/v8", "linux/amd64"].map(platform).to_vec();
-        let choose = |host: &str| {
-            platform(host).choose(offered.iter().map(|p| (p, p.to_string())))
-        };
+        let choose = |host: &str| platform(host).choose(offered.iter().map(|p| (p, p.to_string())));
         assert_eq!(choose("linux/amd64").as_deref(), Some("linux/amd64"));
         assert_eq!(choose("linux/amd64/v3").as_deref(), Some("linux/amd64"));
         assert_eq!(choose("linux/arm64").as_deref(), Some("linux/arm64"));

@@ -293,9 +293,7 @@ impl Reference {
             return Err(ReferenceError::Empty);
         }
         let (name, tag, digest) = grammar::split(text).map_err(|error| match error {
-            ReferenceError::Format if grammar::split(&text.to_lowercase()).is_ok() => {
-                ReferenceError::StrictUppercase
-            }
+            ReferenceError::Format if grammar::split(&text.to_lowercase()).is_ok() => ReferenceError::StrictUppercase,
             other => other,
         })?;
         let path = grammar::path_of(name);
@@ -323,11 +321,7 @@ impl fmt::Display for Reference {
 /// Docker's rule for what is a host: the part before the first slash, if it cannot be a path component of Docker Hub.
 fn split_host(text: &str) -> (String, String) {
     let (host, rest) = match text.split_once('/') {
-        Some((first, rest))
-            if first == "localhost"
-                || first.contains(['.', ':'])
-                || first.to_lowercase() != first =>
-        {
+        Some((first, rest)) if first == "localhost" || first.contains(['.', ':']) || first.to_lowercase() != first => {
             (first, rest.to_owned())
         }
         _ => (DEFAULT_HOST, text.to_owned()),

@@ -97,12 +97,6 @@ pub enum StoreError {
         /// `Invalid`, `Corrupt` or `Unsupported`.
         kind: ErrorKind,
     },
-    /// A lease was gone before its owner was done.
-    #[error("the lease for {purpose} expired while it was in use")]
-    LeaseExpired {
-        /// What the lease was for.
-        purpose: String,
-    },
     /// A document is malformed.
     #[error("{what}: {cause}")]
     Malformed {
@@ -126,7 +120,6 @@ impl StoreError {
             | StoreError::DiffIdMismatch { .. } => ErrorKind::Corrupt,
             StoreError::UnknownObject(_) | StoreError::UnknownLayer(_) => ErrorKind::NotFound,
             StoreError::MissingReference { .. } | StoreError::Malformed { .. } => ErrorKind::Invalid,
-            StoreError::LeaseExpired { .. } => ErrorKind::Cancelled,
         }
     }
 

@@ -13,10 +13,7 @@ use strata_model::{DiffId, Digest};
 
 use crate::known::KnownPacks;
 use crate::unpack::unpack;
-use crate::{
-    BlobBytes, BlobKind, DoomedKind, Lease, LeaseItem, Location, ObjectRow, PackFile, ReadTxn, Result, Store,
-    StoreError,
-};
+use crate::{BlobBytes, DoomedKind, Lease, Location, ObjectRow, PackFile, ReadTxn, Result, Store, StoreError};
 
 const CHUNK: usize = 1 << 20;
 const DAY: i64 = 86_400_000_000_000;

@@ -142,14 +142,7 @@ impl Store {
         let known = self.known_packs(lease).await?;
         let unpacking = Unpacking::start(name.to_owned(), self.inner.packs.clone(), known, self.layer_limits());
         let hasher = Hasher::new(Algorithm::Sha256);
-        Ok(LayerIngest {
-            store: self.clone(),
-            name: name.to_owned(),
-            unpacking,
-            hasher,
-            size: 0,
-            copy: Copy::Undecided,
-        })
+        Ok(LayerIngest { store: self.clone(), unpacking, hasher, size: 0, copy: Copy::Undecided })
     }
 
     pub(crate) fn layer_limits(&self) -> LayerLimits {
@@ -186,7 +179,9 @@ impl LayerIngest {
             let start = &bytes[..bytes.len().min(SNIFF_LENGTH)];
             self.copy = match sniff(start) {
                 Compression::None | Compression::Bzip2 | Compression::Xz => Copy::Unneeded,
-                Compression::Gzip | Compression::Zstd => Copy::Kept(self.store.inner.blobs.begin(BlobKind::Object).await?),
+                Compression::Gzip | Compression::Zstd => {
+                    Copy::Kept(self.store.inner.blobs.begin(BlobKind::Object).await?)
+                }
             };
         }
         self.hasher.update(&bytes);

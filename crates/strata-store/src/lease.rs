@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{LeaseItem, LeaseRow, Result, Store, StoreError};
+use crate::{LeaseItem, LeaseRow, Result, Store};
 
 /// How long a lease lives after its last renewal.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -10,7 +10,6 @@ const LIFETIME: Duration = Duration::from_secs(600);
 /// A live lease. A background task renews it; dropping it ends the renewal, so that it expires by itself.
 pub struct Lease {
     id: String,
-    purpose: &'static str,
     renewal: tokio::task::JoinHandle<()>,
 }
 
@@ -25,11 +24,6 @@ impl Lease {
     pub fn id(&self) -> &str {
         &self.id
     }
-
-    /// The error for work that outlived it.
-    pub(crate) fn expired(&self) -> StoreError {
-        StoreError::LeaseExpired { purpose: self.purpose.to_owned() }
-    }
 }
 
 impl Store {
@@ -43,7 +37,7 @@ impl Store {
         txn.put_lease(&self.lease_row(&id, purpose)).await?;
         txn.commit().await?;
         let renewal = tokio::spawn(renew(self.clone(), id.clone(), purpose));
-        Ok(Lease { id, purpose, renewal })
+        Ok(Lease { id, renewal })
     }
 
     /// Protects more under a lease.

@@ -9,6 +9,8 @@
 
 mod blobs;
 mod catalog;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 pub mod fault;
 mod fsck;

@@ -98,14 +98,31 @@ impl Store {
         Ok(true)
     }
 
+    /// Adds an object, or gives a damaged one its bytes back. Returns the location that nobody needs: ours when the object
+    /// was here, the damaged one's when it was healed.
+    async fn insert_or_heal_object(&self, txn: &mut dyn WriteTxn, row: &ObjectRow) -> Result<Option<Location>> {
+        if txn.insert_object(row).await? {
+            return Ok(None);
+        }
+        let Some(existing) = txn.object(&row.digest).await? else { return Ok(row.location.clone()) };
+        let is_whole = !existing.damaged
+            && self.object_file_is_there(&existing).await?
+            && (row.bytes.is_none() || existing.bytes.is_some());
+        if is_whole {
+            return Ok(row.location.clone());
+        }
+        txn.heal_object(&row.digest, row.location.as_ref(), row.bytes.as_ref()).await?;
+        Ok(existing.location)
+    }
+
     /// Publishes an object whose row is complete.
     pub(crate) async fn publish_object(&self, lease: &Lease, row: &ObjectRow) -> Result<()> {
         let mut txn = self.write("publishing an object").await?;
-        let unused = insert_or_heal_object(&mut *txn, row).await?;
+        let unused = self.insert_or_heal_object(&mut *txn, row).await?;
         txn.add_lease_items(lease.id(), &[LeaseItem::Object(row.digest)]).await?;
         txn.promote_sparse(&row.digest).await?;
         txn.commit().await?;
-        self.remove_blobs(unused).await
+        self.remove_blobs(unused.into_iter().collect()).await
     }
 
     /// Seals and publishes a blob that is no layer.
@@ -127,7 +144,7 @@ impl Store {
         let object = self.object_row(&blob, location);
         let mut txn = self.write("publishing a layer").await?;
         let mut unused = Unused::default();
-        unused.blobs.extend(insert_or_heal_object(&mut *txn, &object).await?);
+        unused.blobs.extend(self.insert_or_heal_object(&mut *txn, &object).await?);
         if let Some(sealed) = &sealed {
             self.insert_or_heal_layer(&mut *txn, sealed, &mut unused).await?;
         }
@@ -280,7 +297,7 @@ impl Store {
         let mut txn = self.write("publishing an image").await?;
         let mut unused = Vec::new();
         for (manifest, row) in manifests.iter().zip(&rows) {
-            unused.extend(insert_or_heal_object(&mut *txn, row).await?);
+            unused.extend(self.insert_or_heal_object(&mut *txn, row).await?);
             insert_edges(&mut *txn, manifest).await?;
             txn.promote_sparse(&row.digest).await?;
         }
@@ -381,31 +398,6 @@ pub(crate) fn pack_uses(index: &LayerIndex) -> Vec<(PackId, u64)> {
     let uses: BTreeMap<PackId, u64> =
         bytes.into_iter().filter_map(|(pack, bytes)| Some((*index.packs.get(usize::from(pack))?, bytes))).collect();
     uses.into_iter().collect()
-}
-
-/// Adds an object, or gives a damaged one its bytes back. Returns the location that nobody needs: ours when the object
-/// was here, the damaged one's when it was healed.
-async fn insert_or_heal_object(txn: &mut dyn WriteTxn, row: &ObjectRow) -> Result<Vec<Location>> {
-    if txn.insert_object(row).await? {
-        return Ok(Vec::new());
-    }
-    let Some(existing) = txn.object(&row.digest).await? else { return Ok(row.location.clone().into_iter().collect()) };
-    if row.bytes.is_none() && (existing.damaged || existing.location.is_none() || row.location.is_none()) {
-        // A compressed copy that came again, or a plain tar that the pack holds from now on.
-        let keep = row.location.as_ref().or(existing.location.as_ref().filter(|_| !existing.damaged));
-        txn.heal_object(&row.digest, keep, None).await?;
-        return Ok(existing.location.filter(|location| Some(location) != keep).into_iter().collect());
-    }
-    if existing.damaged || existing.bytes.is_none() && row.bytes.is_some() {
-        txn.heal_object(&row.digest, row.location.as_ref(), row.bytes.as_ref()).await?;
-        return Ok(existing.location.into_iter().collect());
-    }
-    // Whole by its row, yet fetched again: its file may have been found missing or short.
-    if row.bytes.is_none() && row.location.is_some() {
-        txn.heal_object(&row.digest, row.location.as_ref(), None).await?;
-        return Ok(existing.location.into_iter().collect());
-    }
-    Ok(row.location.clone().into_iter().collect())
 }
 
 /// Adds the edges of a manifest.

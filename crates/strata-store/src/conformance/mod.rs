@@ -1,0 +1,12 @@
+//! What every adapter must do, as functions that its tests run. Each takes a constructor of a fresh, empty backend and
+//! panics where the contract is broken.
+
+mod catalog;
+
+pub use catalog::catalog_suite;
+
+use strata_model::Digest;
+
+fn digest(text: &str) -> Digest {
+    Digest::of(text.as_bytes())
+}
