@@ -4,6 +4,7 @@
 //! wording of errors is here, because every docker-compatible surface needs the same.
 
 mod change;
+mod compress;
 mod df;
 mod error;
 mod event;
@@ -16,6 +17,7 @@ mod load;
 mod lookup;
 mod prune;
 mod pull;
+mod push;
 mod remove;
 mod save;
 mod tag;
@@ -34,6 +36,7 @@ pub use load::{LoadRequest, Loaded, load};
 pub use lookup::{FoundBy, FoundImage, ImageDocuments, find_image, find_image_in, load_documents};
 pub use prune::{PruneRequest, prune};
 pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, pull};
+pub use push::{PushRequest, PushTarget, Pushed, prepare_push, push_target};
 pub use remove::{RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
 pub use save::{SaveFormat, SaveRequest, Saved, save};
 pub use tag::{parse_target, tag};

@@ -166,6 +166,40 @@ impl Store {
         Ok(())
     }
 
+    /// Adds another blob of a layer that is here: the same tar in another compression, as `chunks` brings it.
+    ///
+    /// # Errors
+    /// What `chunks` or the backends report.
+    pub async fn add_layer_blob(
+        &self,
+        lease: &Lease,
+        diff_id: &DiffId,
+        media_type: MediaType,
+        mut chunks: tokio::sync::mpsc::Receiver<std::io::Result<bytes::Bytes>>,
+    ) -> Result<(Digest, u64)> {
+        let mut bytes = self.inner.blobs.begin(BlobKind::Object).await?;
+        let mut hasher = strata_model::Hasher::new(strata_model::Algorithm::Sha256);
+        let mut size = 0;
+        while let Some(chunk) = chunks.recv().await {
+            let chunk = chunk.map_err(|source| StoreError::file("compressing layer", diff_id.to_string(), source))?;
+            hasher.update(&chunk);
+            size += chunk.len() as u64;
+            bytes.write(&chunk).await?;
+        }
+        let digest = hasher.finish();
+        let mut blob = NewBlob { digest, size, media_type, bytes: Some(bytes) };
+        let location = self.seal_blob(&mut blob).await?;
+        let object = self.object_row(&blob, location);
+        let mut txn = self.write("publishing a compressed layer").await?;
+        let unused = self.insert_or_heal_object(&mut *txn, &object).await?;
+        txn.link_layer_blob(&digest, diff_id).await?;
+        txn.add_lease_items(lease.id(), &[LeaseItem::Object(digest), LeaseItem::Layer(*diff_id)]).await?;
+        txn.commit().await?;
+        finish_staging(blob).await?;
+        self.remove_blobs(unused.into_iter().collect()).await?;
+        Ok((digest, size))
+    }
+
     async fn seal_blob(&self, blob: &mut NewBlob) -> Result<Option<Location>> {
         let location = match &mut blob.bytes {
             Some(bytes) => Some(bytes.seal(self.inner.options.durability).await?),
