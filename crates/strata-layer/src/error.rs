@@ -74,7 +74,7 @@ pub enum LayerError {
         /// The layer.
         expected: DiffId,
         /// Digest of what was written.
-        actual: DiffId,
+        actual: Box<DiffId>,
     },
 }
 

@@ -12,7 +12,7 @@
 //! ```
 //! All numbers are little-endian. The skeleton comes last, so that whoever only wants entries need not read it. A file
 //! never changes once it is written. Decoding allocates at most in proportion to the file: a section that compresses
-//! better than [`RATIO`] is stored as it is.
+//! better than 256 to 1 is stored as it is.
 
 use strata_model::{Algorithm, DiffId, Digest};
 

@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_or_refused() {
-        let table: &[(&[u8], Result<&[u8], PathError>)] = &[
+        type Case = (&'static [u8], Result<&'static [u8], PathError>);
+        let table: &[Case] = &[
             (b"etc/passwd", Ok(b"etc/passwd")),
             (b"/etc/passwd", Ok(b"etc/passwd")),
             (b"./etc//passwd", Ok(b"etc/passwd")),

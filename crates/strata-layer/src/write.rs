@@ -113,7 +113,7 @@ impl<C: Contents, R: Read, W: Write> TarWriter<'_, C, R, W> {
     fn finish(mut self) -> Result<u64, LayerError> {
         let (expected, actual) = (self.index.diff_id, DiffId(self.hasher.finish()));
         if actual != expected {
-            return Err(LayerError::DiffIdMismatch { expected, actual });
+            return Err(LayerError::DiffIdMismatch { expected, actual: Box::new(actual) });
         }
         self.out.flush().map_err(|cause| LayerError::WriteTar { diff_id: expected, cause })?;
         Ok(self.written)

@@ -4,8 +4,12 @@ mod support;
 
 use std::collections::HashSet;
 
-use strata_layer::{ContentDigest, Contents as _, FOREIGN_PACKS, PackFooter, PackId, write_tar};
-use support::{END, MemoryPacks, content_of, member, read};
+use strata_layer::{
+    ContentDigest, Contents as _, FOREIGN_PACKS, LayerLimits, NothingKnown, PackFooter, PackId, PackWriter,
+    read_layer_hashed_elsewhere, write_tar,
+};
+use strata_model::{DiffId, Digest};
+use support::{END, MemoryFile, MemoryPacks, content_of, member, read};
 
 fn count(packs: &MemoryPacks, pack: u8) -> usize {
     let file = &packs.0[&PackId([pack; 16])];
@@ -91,4 +95,16 @@ fn a_wrong_content_is_noticed() {
     let error = write_tar(&layer.index, &layer.skeleton, &packs, Vec::new()).unwrap_err();
     assert_eq!(error.kind(), strata_model::ErrorKind::Storage);
     assert!(packs.read(PackId([1; 16]), &ContentDigest::of(b"content"), 0, &mut [0; 7]).is_err());
+}
+
+#[test]
+fn the_diff_id_may_come_from_elsewhere() {
+    let tar = [member("file", b'0', b"content"), END.to_vec()].concat();
+    let diff_id = DiffId(Digest::of(&tar));
+    let read = |claimed| {
+        let mut pack = PackWriter::new(PackId([1; 16]), MemoryFile::default());
+        read_layer_hashed_elsewhere(&tar[..], &mut pack, &NothingKnown, &LayerLimits::default(), || claimed)
+    };
+    assert_eq!(read(Ok(diff_id)).unwrap().index.diff_id, diff_id);
+    assert!(read(Err(std::io::ErrorKind::BrokenPipe.into())).is_err());
 }

@@ -35,7 +35,7 @@ impl PackTrailer {
         let count = bytes.u64_le().ok_or(SHORT)?;
         let footer_offset = bytes.u64_le().ok_or(SHORT)?;
         let parsed = PackTrailer { count, footer_offset, footer_digest: bytes.array().ok_or(SHORT)? };
-        if footer_offset % BLOCK != 0 || parsed.file_length() != Some(file_length) {
+        if !footer_offset.is_multiple_of(BLOCK) || parsed.file_length() != Some(file_length) {
             return Err(LayerError::Pack("the trailer does not fit the length of the file"));
         }
         Ok(parsed)
@@ -159,7 +159,7 @@ impl<'a> PackFooter<'a> {
         }
         let lies_within = |place: Place| {
             let end = place.offset.checked_add(place.length);
-            place.offset % BLOCK == 0 && end.is_some_and(|end| end <= self.trailer.footer_offset)
+            place.offset.is_multiple_of(BLOCK) && end.is_some_and(|end| end <= self.trailer.footer_offset)
         };
         if !self.iter().all(|(_, place)| lies_within(place)) {
             return Err(LayerError::Pack("a content lies outside of the pack"));

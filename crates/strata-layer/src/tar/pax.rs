@@ -36,8 +36,7 @@ pub(crate) fn parse(mut data: &[u8]) -> Result<Pax, TarProblem> {
     let mut pax = Pax::default();
     let mut from_libarchive = Xattrs::new();
     while !data.is_empty() {
-        let (key, value, rest) = record(data)?;
-        data = rest;
+        let Record { key, value } = record(&mut data)?;
         match key {
             b"path" => pax.path = name(value)?,
             b"linkpath" => pax.link = name(value)?,
@@ -67,8 +66,14 @@ pub(crate) fn parse(mut data: &[u8]) -> Result<Pax, TarProblem> {
     Ok(pax)
 }
 
-/// Splits off the first record: key, value, rest. The value may hold any byte, also NUL and newline.
-fn record(data: &[u8]) -> Result<(&[u8], &[u8], &[u8]), TarProblem> {
+struct Record<'a> {
+    key: &'a [u8],
+    /// Any bytes, also NUL and newline.
+    value: &'a [u8],
+}
+
+/// Splits off the first record.
+fn record<'a>(data: &mut &'a [u8]) -> Result<Record<'a>, TarProblem> {
     const MALFORMED: TarProblem = TarProblem::Pax("malformed record");
     let space = data.iter().take(20).position(|&byte| byte == b' ').ok_or(MALFORMED)?;
     let length = decimal(&data[..space]).and_then(|length| usize::try_from(length).ok()).ok_or(MALFORMED)?;
@@ -80,7 +85,8 @@ fn record(data: &[u8]) -> Result<(&[u8], &[u8], &[u8]), TarProblem> {
     if equals == 0 || record[..equals].contains(&0) {
         return Err(MALFORMED);
     }
-    Ok((&record[..equals], &record[equals + 1..], &data[length..]))
+    *data = &data[length..];
+    Ok(Record { key: &record[..equals], value: &record[equals + 1..] })
 }
 
 fn name(value: &[u8]) -> Result<Option<Vec<u8>>, TarProblem> {

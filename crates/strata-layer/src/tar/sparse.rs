@@ -28,7 +28,7 @@ impl SparseMap {
             if range.offset < end {
                 return Err(TarProblem::Sparse("ranges overlap or are out of order"));
             }
-            end = range.offset.checked_add(range.length).unwrap_or(u64::MAX);
+            end = range.offset.saturating_add(range.length);
             if end > size {
                 return Err(TarProblem::Sparse("a range lies beyond the end of the file"));
             }
@@ -41,9 +41,14 @@ impl SparseMap {
         Ok(SparseMap { ranges, size })
     }
 
+    /// Bytes that the tar does not hold.
+    pub(crate) fn holes(&self) -> u64 {
+        self.size - self.ranges.iter().map(|range| range.length).sum::<u64>()
+    }
+
     /// From offsets and lengths in turn (PAX 0.0 and 0.1).
     pub(crate) fn from_pairs(numbers: &[u64], size: u64, stored: u64) -> Result<SparseMap, TarProblem> {
-        if numbers.len() % 2 != 0 {
+        if !numbers.len().is_multiple_of(2) {
             return Err(TarProblem::Sparse("an offset without a length"));
         }
         let ranges = numbers.chunks_exact(2).map(|pair| Range { offset: pair[0], length: pair[1] }).collect();
