@@ -58,6 +58,9 @@ pub enum EngineError {
     /// An archive could not be read or written.
     #[error(transparent)]
     Archive(strata_archive::ArchiveError),
+    /// A mount or the directory fallback failed.
+    #[error(transparent)]
+    Rootfs(#[from] strata_rootfs::RootfsError),
     /// The layers of an image cannot be merged.
     #[error("image {image}: {cause}")]
     Merge {
@@ -81,6 +84,7 @@ impl EngineError {
             EngineError::Store(error) => error.kind(),
             EngineError::Transfer(error) => error.kind(),
             EngineError::Archive(error) => error.kind(),
+            EngineError::Rootfs(error) => error.kind(),
         }
     }
 

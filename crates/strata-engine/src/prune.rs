@@ -57,7 +57,8 @@ pub async fn prune(store: &Store, request: &PruneRequest) -> Result<Removed> {
     if removal.is_empty() {
         return Ok(Removed::default());
     }
-    let removed = removal.commit(txn).await?;
+    let mut removed = removal.commit(txn).await?;
+    removed.freed += store.compact_packs().await?;
     event::note(store, "prune", "", &removed.freed.to_string()).await?;
     Ok(removed)
 }

@@ -103,7 +103,7 @@ async fn write_view(store: &Store, chain: &ChainId, opened: OpenedView) -> Resul
     Ok(())
 }
 
-struct PackPlaces<'a>(&'a [Arc<dyn PackFile>]);
+pub(crate) struct PackPlaces<'a>(pub(crate) &'a [Arc<dyn PackFile>]);
 
 impl Places for PackPlaces<'_> {
     fn place(&self, pack: usize, digest: &ContentDigest) -> Option<u64> {

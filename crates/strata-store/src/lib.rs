@@ -9,6 +9,7 @@
 
 mod blobs;
 mod catalog;
+mod compact;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;

@@ -190,7 +190,7 @@ impl Read for BufferReader {
 }
 
 /// A new pack as the sink of a [`PackWriter`].
-struct PackTarget(Box<dyn NewPack>);
+pub(crate) struct PackTarget(pub(crate) Box<dyn NewPack>);
 
 impl PackSink for PackTarget {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -80,6 +80,27 @@ impl<S: PackSink> PackWriter<S> {
         Ok(appending.record(digest))
     }
 
+    /// Stores `length` bytes of `content`, whose digest is `digest` and is not checked, in pieces: for moving a content
+    /// from another pack.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when `content` is shorter; what it or the sink fail with.
+    pub fn copy(&mut self, digest: ContentDigest, length: u64, mut content: impl io::Read) -> io::Result<Place> {
+        if let Some(place) = self.find(&digest) {
+            return Ok(place);
+        }
+        let mut piece = vec![0; BUFFER.min(length as usize)];
+        let mut appending = self.append(length)?;
+        let mut left = length;
+        while left > 0 {
+            let count = piece.len().min(left as usize);
+            content.read_exact(&mut piece[..count])?;
+            appending.put(&piece[..count])?;
+            left -= count as u64;
+        }
+        Ok(appending.record(digest))
+    }
+
     /// Starts a content that is too large to be looked at before it is written. Its length is `length`.
     pub(crate) fn append(&mut self, length: u64) -> io::Result<Appending<'_, S>> {
         let start = aligned(self.position(), length);
