@@ -4,10 +4,12 @@
 //! loopback. It keeps everything in memory. One thread accepts, one thread serves each connection; all end when the
 //! [`FakeRegistry`] is dropped.
 
+mod auth;
 mod fault;
 mod http;
 mod routes;
 mod state;
+mod uploads;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use strata_model::{Algorithm, Digest, Hasher, Manifest, MediaType, Repository as Name, Tag};
+use strata_model::{Digest, Manifest, MediaType, Repository as Name, Tag};
 
 use super::Shared;
+use super::auth::{challenge, token};
 use super::fault::Fault;
 use super::http::{Request, Response};
 use super::state::{Record, State};
+use super::uploads::{digest_with, start_upload, upload};
 
 /// Longest time that a connection waits for its client, or that an answer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -161,8 +163,8 @@ fn respond(state: &mut State, request: &Request, ignore_range: bool) -> Response
 }
 
 /// `<name>/<kind>/<rest>` below `/v2/`.
-struct Route<'a> {
-    name: &'a str,
+pub(super) struct Route<'a> {
+    pub(super) name: &'a str,
     kind: &'a str,
     rest: &'a str,
 }
@@ -176,71 +178,6 @@ impl Route<'_> {
             Some(Route { name, kind, rest })
         })
     }
-}
-
-/// Refuses a request without a token that covers it.
-fn challenge(state: &State, request: &Request, route: Option<&Route<'_>>) -> Option<Response> {
-    state.account.as_ref()?;
-    let action = if matches!(request.method.as_str(), "GET" | "HEAD") { "pull" } else { "push" };
-    let token = request.header("Authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let granted = token.and_then(|token| state.tokens.get(token));
-    let is_covered = granted.is_some_and(|scopes| {
-        route.is_none_or(|route| {
-            scopes
-                .iter()
-                .filter_map(|scope| scope.strip_prefix(&format!("repository:{}:", route.name)))
-                .any(|actions| actions.split(',').any(|granted| granted == action))
-        })
-    });
-    if is_covered {
-        return None;
-    }
-    let scope = route.map_or(String::new(), |route| {
-        let actions = if action == "push" { "pull,push" } else { "pull" };
-        format!(",scope=\"repository:{}:{actions}\"", route.name)
-    });
-    let error = if token.is_some() { ",error=\"insufficient_scope\"" } else { "" };
-    let address = state.address;
-    let value = format!("Bearer realm=\"http://{address}/token\",service=\"{address}\"{scope}{error}");
-    Some(Response::error(401, "UNAUTHORIZED", "authentication required").header("WWW-Authenticate", value))
-}
-
-fn token(state: &mut State, request: &Request) -> Response {
-    let address = state.address.to_string();
-    let Some(account) = &state.account else {
-        return Response::error(404, "NOT_FOUND", "no such page");
-    };
-    let form = |name: &str| {
-        let body = String::from_utf8_lossy(&request.body);
-        let encoded = Request::of_query(&body);
-        encoded.query(name)
-    };
-    let basic = format!("Basic {}", base64(format!("{}:{}", account.user, account.password).as_bytes()));
-    let is_known = match request.method.as_str() {
-        "POST" => form("username") == Some(account.user.clone()) && form("password") == Some(account.password.clone()),
-        _ => request.header("Authorization") == Some(&basic),
-    };
-    let is_anonymous = request.method == "GET" && request.header("Authorization").is_none();
-    let service = if request.method == "POST" { form("service") } else { request.query("service") };
-    if service != Some(address) {
-        return Response::error(400, "UNSUPPORTED", "no such service");
-    }
-    let is_served = is_known || is_anonymous && account.anonymous_pull;
-    if !is_served {
-        return Response::error(401, "UNAUTHORIZED", "incorrect username or password");
-    }
-    let asked: Vec<String> =
-        if request.method == "POST" { form("scope").into_iter().collect() } else { request.queries("scope").collect() };
-    let asked = asked.iter().flat_map(|scope| scope.split(' ')).map(str::to_owned);
-    let scopes = asked.map(|scope| if is_known { scope } else { pull_only(&scope) }).collect();
-    let token = state.next_name("token");
-    state.tokens.insert(token.clone(), scopes);
-    Response::new(200).json(&json!({ "token": token, "access_token": token, "expires_in": 300 }))
-}
-
-fn pull_only(scope: &str) -> String {
-    let resource = scope.rsplit_once(':').map_or(scope, |(resource, _)| resource);
-    format!("{resource}:pull")
 }
 
 fn manifest(state: &State, name: &str, reference: &str) -> Response {
@@ -358,89 +295,6 @@ fn delete_blob(state: &mut State, name: &str, digest: &str) -> Response {
     }
 }
 
-/// `POST …/uploads/`: mounts, takes a whole blob, or begins an upload.
-fn start_upload(state: &mut State, name: &str, request: &Request) -> Response {
-    if let (Some(Ok(digest)), Some(from)) = (request.query("mount").map(|digest| digest.parse()), request.query("from"))
-    {
-        let source = state.known_repository(&from).and_then(|repository| repository.blobs.get(&digest).cloned());
-        if let Some(bytes) = source {
-            state.repository(name).blobs.insert(digest, bytes);
-            return created(name, &digest);
-        }
-    }
-    if let Some(digest) = request.query("digest") {
-        return store_blob(state, name, &digest, &request.body);
-    }
-    let upload = state.next_name("upload");
-    state.repository(name).uploads.insert(upload.clone(), Vec::new());
-    progress(202, name, &upload, 0)
-}
-
-fn upload(state: &mut State, method: &str, name: &str, upload: &str, request: &Request) -> Response {
-    let chunk_limit = state.chunk_limit;
-    let repository = state.repository(name);
-    let Some(received) = repository.uploads.get_mut(upload) else {
-        return Response::error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry");
-    };
-    match method {
-        "GET" => progress(204, name, upload, received.len()),
-        "DELETE" => {
-            repository.uploads.remove(upload);
-            Response::new(204)
-        }
-        "PATCH" | "PUT" => {
-            let start =
-                request.header("Content-Range").map(|range| range.trim_start_matches("bytes ").split('-').next());
-            if start.is_some_and(|start| start.and_then(|start| start.parse().ok()) != Some(received.len())) {
-                let length = received.len();
-                let refused = Response::error(416, "RANGE_INVALID", "the chunk does not follow what was received");
-                return located(refused, name, upload, length);
-            }
-            if method == "PATCH" && chunk_limit > 0 && request.body.len() > chunk_limit {
-                return Response::error(413, "SIZE_INVALID", "the chunk is too large");
-            }
-            received.extend(&request.body);
-            if method == "PATCH" {
-                return progress(202, name, upload, received.len());
-            }
-            let bytes = std::mem::take(received);
-            repository.uploads.remove(upload);
-            store_blob(state, name, &request.query("digest").unwrap_or_default(), &bytes)
-        }
-        _ => Response::error(405, "UNSUPPORTED", "the operation is not supported"),
-    }
-}
-
-fn progress(status: u16, name: &str, upload: &str, received: usize) -> Response {
-    located(Response::new(status).header("Docker-Upload-UUID", upload), name, upload, received)
-}
-
-fn located(response: Response, name: &str, upload: &str, received: usize) -> Response {
-    response
-        .header("Location", format!("/v2/{name}/blobs/uploads/{upload}"))
-        .header("Range", format!("0-{}", received.saturating_sub(1)))
-}
-
-fn store_blob(state: &mut State, name: &str, digest: &str, bytes: &[u8]) -> Response {
-    match digest.parse::<Digest>() {
-        Ok(digest) if digest == digest_with(bytes, digest.algorithm()) => {
-            state.repository(name).blobs.insert(digest, bytes.into());
-            created(name, &digest)
-        }
-        _ => Response::error(400, "DIGEST_INVALID", "provided digest did not match uploaded content"),
-    }
-}
-
-fn created(name: &str, digest: &Digest) -> Response {
-    Response::new(201).header("Location", format!("/v2/{name}/blobs/{digest}")).header("Docker-Content-Digest", digest)
-}
-
-fn digest_with(bytes: &[u8], algorithm: Algorithm) -> Digest {
-    let mut hasher = Hasher::new(algorithm);
-    hasher.update(bytes);
-    hasher.finish()
-}
-
 fn tags(state: &State, name: &str, request: &Request) -> Response {
     let Some(repository) = state.known_repository(name) else {
         return Response::error(404, "NAME_UNKNOWN", "repository name not known to registry");
@@ -486,30 +340,9 @@ fn referrers(state: &State, name: &str, digest: &str, request: &Request) -> Resp
     if filter.is_some() { response.header("OCI-Filters-Applied", "artifactType") } else { response }
 }
 
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            let value = bits >> (18 - 6 * digit) & 63;
-            text.push(if digit <= group.len() { DIGITS[value as usize] as char } else { '=' });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_padded() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn ranges_are_clipped() {
