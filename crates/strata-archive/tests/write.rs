@@ -2,13 +2,14 @@
 
 mod memory;
 
+use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
 use memory::{Memory, read, saved, summary};
 use strata_archive::{ArchiveError, ArchiveImages, ArchiveWriter, BlobSource, SavedImage, SinkError};
-use strata_model::{Descriptor, DiffId};
-use strata_testkit::{Image, ImageBuilder, Index, Layer, Packing, TarFormat, archive, golden};
+use strata_model::{Compression, Descriptor, DiffId};
+use strata_testkit::{Image, ImageBuilder, Index, Layer, Packing, TarBuilder, TarEntry, TarFormat, archive, golden};
 
 fn bytes(writer: &ArchiveWriter, memory: &mut Memory) -> Vec<u8> {
     let mut out = Vec::new();
@@ -200,6 +201,63 @@ fn another_tool_reads_them() {
         assert_eq!(output.stdout, image.config, "{name}");
         copies(&source, &folder.path().join(format!("{name}-copy")), &image);
     }
+}
+
+#[test]
+fn archives_of_another_tool_are_read() {
+    let image = ImageBuilder::new().layer(Layer::of_file("a", "1")).layer(Layer::of_file("a", "2")).build();
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("source.tar");
+    std::fs::write(&source, archive::oci(&image, &[]).tar(TarFormat::Ustar)).unwrap();
+    for (transport, layers) in [("docker-archive", 2), ("oci-archive", 2)] {
+        let target = folder.path().join(transport);
+        let arguments = [
+            "copy".to_owned(),
+            "--insecure-policy".to_owned(),
+            format!("oci-archive:{}", source.display()),
+            format!("{transport}:{}:example.com/a:1", target.display()),
+        ];
+        let Ok(output) = Command::new("skopeo").args(arguments).output() else {
+            return;
+        };
+        assert!(output.status.success(), "{transport}: {}", String::from_utf8_lossy(&output.stderr));
+        let (images, _) = read(&std::fs::read(target).unwrap()).unwrap();
+        assert_eq!(summary(&images), [(vec!["example.com/a:1".to_owned()], vec![layers])], "{transport}");
+        assert_eq!(images.images[0].variants[0].config.as_ref().unwrap(), &image.config, "{transport}");
+    }
+}
+
+#[test]
+fn layers_are_streamed() {
+    // 300 MiB of layer in a stream that nobody could keep in the memory that is allowed here.
+    struct Count(u64);
+    impl strata_archive::ArchiveSink for Count {
+        fn store(
+            &mut self,
+            member: &strata_archive::Member<'_>,
+            data: &mut dyn Read,
+        ) -> Result<strata_archive::Stored, SinkError> {
+            let mut buffer = [0; 1 << 16];
+            let mut size = 0;
+            loop {
+                match data.read(&mut buffer)? {
+                    0 => break,
+                    count => size += count as u64,
+                }
+            }
+            self.0 = self.0.max(size);
+            assert_eq!(size, member.size);
+            let digest = strata_model::Digest::of(b"not hashed");
+            Ok(strata_archive::Stored { digest, size, compression: Compression::None, diff_id: None })
+        }
+    }
+    let head = TarBuilder::new(TarFormat::Ustar).entry(&TarEntry::file("l", "").declared_size(300 << 20)).unfinished();
+    let tail = archive::docker(&[(&Image::small("x"), &["a:1"])]).without("/layer.tar").tar(TarFormat::Ustar);
+    let tar = (&head[..]).chain(std::io::repeat(0).take(300 << 20)).chain(&tail[..]);
+    let mut sink = Count(0);
+    let error = strata_archive::read_archive(tar, &mut sink).err().unwrap();
+    assert!(matches!(error, ArchiveError::Missing { .. }), "{error}");
+    assert_eq!(sink.0, 300 << 20);
 }
 
 /// Copies everything out, which checks all digests.
