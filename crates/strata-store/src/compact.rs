@@ -80,7 +80,9 @@ impl Store {
             txn.insert_doomed(row).await?;
         }
         txn.commit().await?;
-        self.remove_doomed(&collection).await
+        let freed = self.remove_doomed(&collection).await?;
+        let kept = self.inner.packs.usage(&location)?.map_or(0, |usage| usage.allocated);
+        Ok(freed.saturating_sub(kept))
     }
 }
 
