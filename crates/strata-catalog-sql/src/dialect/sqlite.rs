@@ -157,12 +157,19 @@ impl Session {
     /// The database's complaints about itself.
     pub(crate) fn check(&mut self) -> Result<Vec<String>> {
         self.doing = "checking";
-        let mut complaints = self.rows("PRAGMA integrity_check", [], |row| row.get::<String>(0))?;
-        complaints.retain(|complaint| complaint != "ok");
-        complaints.extend(self.rows("PRAGMA foreign_key_check", [], |row| {
+        let integrity = self.rows("PRAGMA integrity_check", [], |row| row.get::<String>(0));
+        let references = self.rows("PRAGMA foreign_key_check", [], |row| {
             let (table, target) = (row.get::<String>(0)?, row.get::<String>(2)?);
             Ok(format!("a row of {table} refers to a row of {target} that is missing"))
-        })?);
+        });
+        let mut complaints = Vec::new();
+        for found in [integrity, references] {
+            match found {
+                Ok(found) => complaints.extend(found.into_iter().filter(|complaint| complaint != "ok")),
+                Err(error) if error.kind() == ErrorKind::Corrupt => complaints.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
         Ok(complaints)
     }
 
