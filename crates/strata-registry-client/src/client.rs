@@ -27,11 +27,13 @@ use crate::transport::{Message, Transport, lock};
 #[derive(Clone)]
 pub struct RegistryClient {
     pub(crate) transport: Arc<Transport>,
-    /// By host and repository.
-    sessions: Arc<Mutex<HashMap<(Host, String), Arc<Session>>>>,
+    sessions: Arc<Mutex<Sessions>>,
     /// Credentials that come before all files.
     given: Arc<HashMap<Host, Credentials>>,
 }
+
+/// By host and repository.
+type Sessions = HashMap<(Host, String), Arc<Session>>;
 
 /// A request to a registry, made again when that may help.
 pub(crate) struct Call<'a> {

@@ -165,8 +165,8 @@ impl ClientConfig {
     /// `Invalid`, with what is wrong and where.
     pub fn parse(text: &str) -> Result<ClientConfig> {
         let file: File = toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end()))?;
-        let mut config = ClientConfig::default();
-        config.default_registry = file.default_registry.as_deref().map(parse_host).transpose()?;
+        let default_registry = file.default_registry.as_deref().map(parse_host).transpose()?;
+        let mut config = ClientConfig { default_registry, ..ClientConfig::default() };
         for entry in &file.insecure_registries {
             config.insecure_registries.push(InsecureRegistry::parse(entry)?);
         }

@@ -48,7 +48,6 @@ impl fmt::Display for ErrorEntry {
         match (code.as_str(), message.as_str()) {
             ("", "") => f.write_str("unknown error"),
             ("", message) => f.write_str(message),
-            // Rate limits and denials are known by their code without spaces.
             (code, "") => f.write_str(code),
             (code, message) => write!(f, "{code}: {message}"),
         }

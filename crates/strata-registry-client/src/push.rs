@@ -31,7 +31,7 @@ const PIPE_DEPTH: usize = 4;
 #[async_trait]
 impl ImageSink for RepositoryClient {
     async fn missing(&self, wanted: &[BlobSpec]) -> Result<Vec<BlobSpec>> {
-        let endpoint = self.own_endpoint().await.map_err(|failure| self.writing_error(failure))?;
+        let endpoint = self.own_endpoint().await.map_err(|failure| self.writing_error(*failure))?;
         let answers: Vec<Option<BlobSpec>> = stream::iter(wanted.iter().cloned())
             .map(|blob| {
                 let endpoint = &endpoint;
@@ -54,7 +54,7 @@ impl ImageSink for RepositoryClient {
         progress: &dyn Progress,
     ) -> Result<BlobOutcome> {
         let descriptor = &blob.descriptor;
-        let endpoint = self.own_endpoint().await.map_err(|failure| self.writing_error(failure))?;
+        let endpoint = self.own_endpoint().await.map_err(|failure| self.writing_error(*failure))?;
         let origins = match self.mount_origins(source.origin()) {
             MountOrigins::SameRepository => return Ok(BlobOutcome::Existed),
             MountOrigins::Others(origins) => origins,
@@ -74,7 +74,7 @@ impl ImageSink for RepositoryClient {
         match self.upload(&endpoint, session, source, descriptor, progress).await {
             Ok(()) => Ok(BlobOutcome::Copied),
             Err(failure) => {
-                Err(self.writing_error(failure).while_doing(format_args!("pushing blob {}", descriptor.digest)))
+                Err(self.writing_error(*failure).while_doing(format_args!("pushing blob {}", descriptor.digest)))
             }
         }
     }
@@ -153,7 +153,7 @@ impl RepositoryClient {
             self.client.call(&self.writing_call(&endpoint, message)).await
         };
         let response = put.await.map_err(|failure| {
-            self.writing_error(failure).while_doing(format_args!("pushing manifest {}", self.familiar(Some(target))))
+            self.writing_error(*failure).while_doing(format_args!("pushing manifest {}", self.familiar(Some(target))))
         })?;
         let told = response.headers().get("docker-content-digest").and_then(|value| value.to_str().ok()?.parse().ok());
         match told {
@@ -183,7 +183,7 @@ impl RepositoryClient {
                 Err(self.reading_error(failure, Some(target)))
             }
             Err(failure) => {
-                Err(self.writing_error(failure).while_doing(format_args!("deleting {}", self.familiar(Some(target)))))
+                Err(self.writing_error(*failure).while_doing(format_args!("deleting {}", self.familiar(Some(target)))))
             }
         }
     }
@@ -198,7 +198,7 @@ impl RepositoryClient {
         match self.client.call(&self.writing_call(endpoint, Message::new(Method::HEAD, url))).await {
             Ok(_) => Ok(true),
             Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => Ok(false),
-            Err(failure) => Err(self.writing_error(failure)),
+            Err(failure) => Err(self.writing_error(*failure)),
         }
     }
 
@@ -310,8 +310,9 @@ impl RepositoryClient {
     ) -> Pumped {
         let moved = self.pump_all(source, descriptor, progress, &pipe).await;
         if matches!(moved, Pumped::Failed(_)) {
-            // The body must not end as if it were complete.
-            let _ = pipe.send(Err(std::io::Error::other("the blob's source failed"))).await;
+            // The body should not end as if it were complete. When the pipe is full nobody reads it, and it does not
+            // matter: without the closing request the registry keeps nothing.
+            let _ = pipe.try_send(Err(std::io::Error::other("the blob's source failed")));
         }
         moved
     }

@@ -104,7 +104,7 @@ impl RepositoryClient {
     }
 
     /// Says of a failure what it means to someone who wants to change the repository.
-    pub(crate) fn writing_error(&self, failure: Box<Failure>) -> TransferError {
+    pub(crate) fn writing_error(&self, failure: Failure) -> TransferError {
         match failure.status {
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) if !failure.credentials_refused => {
                 let cause =
