@@ -172,15 +172,18 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Makes the directory of a catalog that is not there yet.
+/// Makes the directory of a catalog that is not there yet, durably.
 fn make_directory(path: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() && !parent.exists() => std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(|cause| StoreError::file("creating", parent, cause)),
-        _ => Ok(()),
-    }
+    let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) else {
+        return Ok(());
+    };
+    let make = || {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        match directory.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => std::fs::File::open(parent)?.sync_all(),
+            _ => Ok(()),
+        }
+    };
+    make().map_err(|cause| StoreError::file("creating", directory, cause))
 }

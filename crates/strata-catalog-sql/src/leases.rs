@@ -42,6 +42,10 @@ fn doomed(row: &Row<'_>) -> Result<DoomedRow> {
 }
 
 impl Session {
+    pub(crate) fn lease(&self, id: &str) -> Result<Option<LeaseRow>> {
+        self.row("SELECT id, purpose, expires FROM leases WHERE id = ?1", [id], lease)
+    }
+
     pub(crate) fn expired_leases(&self, now: i64) -> Result<Vec<LeaseRow>> {
         self.rows("SELECT id, purpose, expires FROM leases WHERE expires <= ?1 ORDER BY id", [now], lease)
     }

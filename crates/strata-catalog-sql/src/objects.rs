@@ -56,9 +56,22 @@ impl Session {
         )
     }
 
+    pub(crate) fn objects_of_type(&self, media_type: &MediaType) -> Result<Vec<ObjectRow>> {
+        self.rows(
+            "SELECT digest, media_type, size, location, created, damaged, NULL FROM objects WHERE media_type = ?1",
+            [media_type.as_str()],
+            object,
+        )
+    }
+
     pub(crate) fn children(&self, parent: &Digest) -> Result<Vec<Digest>> {
         let sql = "SELECT DISTINCT child FROM edges WHERE parent = ?1 ORDER BY child";
         self.rows(sql, [parent.to_string()], |row| digest(row, 0))
+    }
+
+    pub(crate) fn parents(&self, child: &Digest) -> Result<Vec<Digest>> {
+        let sql = "SELECT DISTINCT parent FROM edges WHERE child = ?1 AND role <> 'subject' ORDER BY parent";
+        self.rows(sql, [child.to_string()], |row| digest(row, 0))
     }
 
     pub(crate) fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool> {

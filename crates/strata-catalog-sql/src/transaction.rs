@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use strata_layer::PackId;
-use strata_model::{ChainId, DiffId, Digest, ImageId};
+use strata_model::{ChainId, DiffId, Digest, ImageId, MediaType};
 use strata_store::{
     DigestNameRow, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind, Location, NameRow,
     ObjectRow, PackRow, ReadTxn, RegistryTagRow, Result, WriteTxn,
@@ -89,8 +89,16 @@ impl ReadTxn for Transaction {
         self.session().objects()
     }
 
+    async fn objects_of_type(&self, media_type: &MediaType) -> Result<Vec<ObjectRow>> {
+        self.session().objects_of_type(media_type)
+    }
+
     async fn children(&self, parent: &Digest) -> Result<Vec<Digest>> {
         self.session().children(parent)
+    }
+
+    async fn parents(&self, child: &Digest) -> Result<Vec<Digest>> {
+        self.session().parents(child)
     }
 
     async fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool> {
@@ -183,6 +191,10 @@ impl ReadTxn for Transaction {
 
     async fn views(&self) -> Result<Vec<(ChainId, Location)>> {
         self.session().views()
+    }
+
+    async fn lease(&self, id: &str) -> Result<Option<LeaseRow>> {
+        self.session().lease(id)
     }
 
     async fn expired_leases(&self, now: i64) -> Result<Vec<LeaseRow>> {

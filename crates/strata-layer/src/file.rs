@@ -22,7 +22,8 @@ use crate::records;
 use crate::skeleton::Skeleton;
 use crate::varint::{self, Bytes};
 
-const MAGIC: &[u8; 8] = b"STRALAYR";
+/// First bytes of an index file.
+pub const INDEX_MAGIC: &[u8; 8] = b"STRALAYR";
 const VERSION: u32 = 1;
 /// Length of the header in bytes.
 pub const INDEX_HEADER_LENGTH: usize = 224;
@@ -130,7 +131,7 @@ pub(crate) struct Header {
 impl Header {
     fn encode(&self) -> Vec<u8> {
         let mut header = Vec::with_capacity(INDEX_HEADER_LENGTH);
-        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(INDEX_MAGIC);
         header.extend_from_slice(&VERSION.to_le_bytes());
         header.extend_from_slice(&algorithm_number(self.diff_id.0.algorithm()).to_le_bytes());
         header.extend_from_slice(self.diff_id.0.raw());
@@ -149,7 +150,7 @@ impl Header {
 
     fn parse(file: &[u8]) -> Result<Header, LayerError> {
         let mut bytes = Bytes(file.get(..INDEX_HEADER_LENGTH).ok_or(TOO_SHORT)?);
-        if bytes.take(8) != Some(MAGIC) {
+        if bytes.take(8) != Some(INDEX_MAGIC) {
             return Err(LayerError::Index("it does not start like an index"));
         }
         let version = bytes.u32_le().ok_or(TOO_SHORT)?;

@@ -28,7 +28,7 @@ pub use entry::{
     Timestamp, Xattrs,
 };
 pub use error::{LayerError, TarProblem};
-pub use file::{decode_index, decode_skeleton, encode_index};
+pub use file::{INDEX_MAGIC, decode_index, decode_skeleton, encode_index};
 pub use pack::{PackFooter, PackSink, PackSummary, PackTrailer, PackWriter, Place};
 pub use placement::{FOREIGN_PACKS, KnownContents, NothingKnown, SHARED_SIZE};
 pub use read::{LayerLimits, ReadLayer, read_layer, read_layer_hashed_elsewhere};

@@ -208,8 +208,12 @@ pub trait ReadTxn: Send + Sync {
     async fn present(&self, digests: &[Digest]) -> Result<Vec<Digest>>;
     /// Every object, without bytes.
     async fn objects(&self) -> Result<Vec<ObjectRow>>;
+    /// Every object of this type, without bytes.
+    async fn objects_of_type(&self, media_type: &MediaType) -> Result<Vec<ObjectRow>>;
     /// What a manifest refers to and the store holds.
     async fn children(&self, parent: &Digest) -> Result<Vec<Digest>>;
+    /// The manifests that refer to an object as their configuration, layer or entry (not as their subject).
+    async fn parents(&self, child: &Digest) -> Result<Vec<Digest>>;
     /// Whether an edge, an image, a repository digest, a registry link or a lease live at `now` holds an object.
     async fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool>;
     /// Manifests that name this one as their subject.
@@ -266,6 +270,8 @@ pub trait ReadTxn: Send + Sync {
     async fn views(&self) -> Result<Vec<(ChainId, Location)>>;
 
     // leases, doomed, events
+    /// One lease, live or not.
+    async fn lease(&self, id: &str) -> Result<Option<LeaseRow>>;
     /// Leases that ended before `now`.
     async fn expired_leases(&self, now: i64) -> Result<Vec<LeaseRow>>;
     /// Leases live at `now`.

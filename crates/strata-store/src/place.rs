@@ -103,7 +103,11 @@ impl ImageSink for StoreSink<'_> {
         let digest_names: Vec<_> =
             self.repository.iter().map(|repository| (repository.clone(), resolved.digest)).collect();
         let is_image = |manifest: &&Raw<Manifest>| match manifest.value() {
-            Manifest::Image(image) => image.config.media_type.is_image_config(),
+            // Attestations have an image configuration, but no file system.
+            Manifest::Image(image) => {
+                image.config.media_type.is_image_config()
+                    && image.layers.iter().all(|layer| layer.media_type.is_layer())
+            }
             Manifest::Index(_) => false,
         };
         let images: Vec<NewImage> = manifests

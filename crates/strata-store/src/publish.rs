@@ -77,7 +77,7 @@ impl Store {
         }
     }
 
-    async fn object_file_is_there(&self, object: &ObjectRow) -> Result<bool> {
+    pub(crate) async fn object_file_is_there(&self, object: &ObjectRow) -> Result<bool> {
         let Some(location) = object.location.as_ref().filter(|_| object.bytes.is_none()) else { return Ok(true) };
         Ok(self.inner.blobs.usage(location).await?.is_some_and(|usage| usage.length == object.size))
     }
@@ -100,7 +100,7 @@ impl Store {
 
     /// Adds an object, or gives a damaged one its bytes back. Returns the location that nobody needs: ours when the object
     /// was here, the damaged one's when it was healed.
-    async fn insert_or_heal_object(&self, txn: &mut dyn WriteTxn, row: &ObjectRow) -> Result<Option<Location>> {
+    pub(crate) async fn insert_or_heal_object(&self, txn: &mut dyn WriteTxn, row: &ObjectRow) -> Result<Option<Location>> {
         if txn.insert_object(row).await? {
             return Ok(None);
         }

@@ -158,6 +158,8 @@ async fn what_is_referred_to_stays(catalog: &impl Catalog) {
 
     let mut txn = write(catalog).await;
     assert_eq!(txn.children(&digest("manifest")).await.unwrap(), [digest("config")]);
+    assert_eq!(txn.parents(&digest("config")).await.unwrap(), [digest("manifest")]);
+    assert!(txn.parents(&digest("manifest")).await.unwrap().is_empty(), "a subject has no parent");
     assert_eq!(txn.referrers(&digest("manifest")).await.unwrap(), [digest("named")]);
     for text in ["manifest", "config", "named", "linked"] {
         assert!(txn.object_is_held(&digest(text), 0).await.unwrap(), "{text}");
@@ -381,6 +383,8 @@ async fn leases_hold_until_they_end(catalog: &impl Catalog) {
 
     let txn = read(catalog).await;
     assert_eq!(txn.lease_items("lease").await.unwrap(), items);
+    assert_eq!(txn.lease("lease").await.unwrap().map(|row| (row.purpose, row.expires)), Some(("pull".to_owned(), 100)));
+    assert!(txn.lease("other").await.unwrap().is_none());
     for (now, live) in [(0, true), (99, true), (100, false), (101, false)] {
         assert_eq!(txn.object_is_held(&blob, now).await.unwrap(), live, "at {now}");
         assert_eq!(txn.layer_is_held(&diff_id, now).await.unwrap(), live, "at {now}");

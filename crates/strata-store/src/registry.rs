@@ -1,0 +1,107 @@
+//! The rules of a registry: repositories that show objects of the store to others. No HTTP here.
+//!
+//! A repository is a row and links: it shows an object only if it links it, so that knowing a digest reads nothing.
+//! Everything is a transaction of the catalog; nothing is kept in memory but running hashes, which only save work. A blob
+//! that is pushed becomes an object and a link at once and is not unpacked. A manifest is taken when its repository links
+//! what it refers to. A manifest that is deleted takes along the blobs that no other manifest of its repository refers to;
+//! what no repository, image or lease holds any more is removed as everywhere in the store.
+//!
+//! Source: OCI distribution-spec, "Pull", "Push", "Content Discovery", "Content Management".
+
+mod blobs;
+mod error;
+mod listing;
+mod manifests;
+mod uploads;
+
+use std::sync::Arc;
+
+use strata_model::Repository;
+
+pub use error::{RegistryError, Result};
+pub use listing::{Page, ReferrersPage};
+pub use manifests::{NewManifest, PublishedManifest, StoredManifest};
+pub use uploads::{Upload, UploadId};
+
+use crate::Store;
+use uploads::RunningHashes;
+
+/// Whether `nginx` and `library/nginx` are one repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LibraryAlias {
+    /// A name without slash and the same under `library/` mean the one that exists; a new one is made as written.
+    /// Makes both `docker pull host/nginx` and use as a mirror of Docker Hub work.
+    Enabled,
+    /// They are two repositories.
+    Disabled,
+}
+
+/// Whether an index may name manifests that its repository does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SparseIndexes {
+    /// Some platforms of an index may be absent.
+    Allowed,
+    /// Every entry must have been pushed before.
+    Refused,
+}
+
+/// How a registry behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct RegistryRules {
+    /// Whether names without slash have an alias.
+    pub library_alias: LibraryAlias,
+    /// Whether indexes may be incomplete.
+    pub sparse_indexes: SparseIndexes,
+}
+
+impl Default for RegistryRules {
+    fn default() -> RegistryRules {
+        RegistryRules { library_alias: LibraryAlias::Enabled, sparse_indexes: SparseIndexes::Refused }
+    }
+}
+
+/// The repositories of a store. Cheap to clone; all clones are one registry.
+#[derive(Clone)]
+pub struct Registry {
+    store: Store,
+    rules: RegistryRules,
+    hashes: Arc<RunningHashes>,
+}
+
+impl Registry {
+    /// The repositories of `store` under these rules.
+    pub fn new(store: Store, rules: RegistryRules) -> Registry {
+        Registry { store, rules, hashes: Arc::default() }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The repository that is meant by a name as a client wrote it, whether it exists or not.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn resolve(&self, written: &Repository) -> Result<Repository> {
+        let Some(alias) = self.alias(written) else { return Ok(written.clone()) };
+        let txn = self.store.read().await?;
+        if !txn.registry_has_repository(written.as_str()).await? && txn.registry_has_repository(alias.as_str()).await? {
+            return Ok(alias);
+        }
+        Ok(written.clone())
+    }
+
+    fn alias(&self, written: &Repository) -> Option<Repository> {
+        if self.rules.library_alias == LibraryAlias::Disabled {
+            return None;
+        }
+        let written = written.as_str();
+        let alias = match written.strip_prefix("library/") {
+            Some(name) if !name.contains('/') => name.to_owned(),
+            None if !written.contains('/') => format!("library/{written}"),
+            _ => return None,
+        };
+        alias.parse().ok()
+    }
+}
