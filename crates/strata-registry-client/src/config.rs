@@ -6,12 +6,18 @@
 //!
 //! [registry."docker.io"]
 //! mirrors = ["https://mirror.gcr.io", "https://cache.lan/hub"]
+//!
+//! [network]
+//! connect-timeout = 10 # seconds
+//! idle-timeout = 30 # seconds without a byte
+//! tries = 5
 //! ```
 //!
 //! Other keys at the top belong to other parts of Strata and are left alone.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -131,6 +137,16 @@ struct File {
     insecure_registries: Vec<String>,
     #[serde(default)]
     registry: BTreeMap<String, RegistryTable>,
+    #[serde(default)]
+    network: NetworkTable,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct NetworkTable {
+    connect_timeout: Option<NonZeroU32>,
+    idle_timeout: Option<NonZeroU32>,
+    tries: Option<NonZeroU32>,
 }
 
 #[derive(Deserialize)]
@@ -178,7 +194,15 @@ impl ClientConfig {
             let mirrors = table.mirrors.iter().map(|mirror| Mirror::parse(mirror)).collect::<Result<Vec<_>>>()?;
             config.mirrors.entry(host).or_default().extend(mirrors);
         }
+        config.apply(&file.network);
         Ok(config)
+    }
+
+    fn apply(&mut self, network: &NetworkTable) {
+        let seconds = |text: Option<NonZeroU32>| text.map(|seconds| Duration::from_secs(u64::from(seconds.get())));
+        self.timeouts.connect = seconds(network.connect_timeout).unwrap_or(self.timeouts.connect);
+        self.timeouts.idle = seconds(network.idle_timeout).unwrap_or(self.timeouts.idle);
+        self.retry.tries = network.tries.map_or(self.retry.tries, NonZeroU32::get);
     }
 
     /// Whether `authority` (host, with port if one is written) may be spoken to without proof of who it is.
@@ -301,11 +325,16 @@ mod tests {
             [registry."docker.io"]
             mirrors = ["https://mirror.gcr.io", "http://cache.lan:5000/v2/hub/"]
             [registry."index.docker.io"]
+            [network]
+            idle-timeout = 2
+            tries = 3
             [other]
             key = 1
             "#,
         );
         let config = config.unwrap();
+        assert_eq!((config.timeouts.idle, config.timeouts.connect), (Duration::from_secs(2), Duration::from_secs(10)));
+        assert_eq!(config.retry.tries, 3);
         assert_eq!(config.default_registry.unwrap().as_str(), "registry.lan");
         assert_eq!(config.mirrors[&"docker.io".parse().unwrap()].len(), 2, "two names of Docker Hub");
         let mirror = Mirror::parse("http://cache.lan:5000/v2/hub/").unwrap();
@@ -322,6 +351,7 @@ mod tests {
             ("[registry.\"docker.io\"]\nmirror = [\"x\"]", "mirror"),
             ("[registry.\"a b\"]", "a b"),
             ("default-registry = 3", "default-registry"),
+            ("[network]\ntries = 0", "tries"),
         ] {
             let error = ClientConfig::parse(text).unwrap_err();
             assert_eq!(error.kind, ErrorKind::Invalid);
