@@ -5,16 +5,20 @@
 
 mod change;
 mod compress;
+mod copy;
 mod df;
 mod error;
 mod event;
+mod export;
 mod files;
 mod history;
 mod import;
 mod inspect;
+mod layout_directory;
 mod list;
 mod load;
 mod lookup;
+mod manifest;
 mod mount;
 mod prune;
 mod pull;
@@ -25,16 +29,22 @@ mod tag;
 mod tags;
 mod view;
 
+pub use copy::{ArchiveEntry, CopyOptions, CopyReport, Place, copy_images};
 pub use df::{ImageUsage, StoreUsage, usage};
 pub use error::{EngineError, Result};
 pub use event::events;
+pub use export::{Exported, export_rootfs};
 pub use files::{FileEntry, cat_file, diff_images, list_files};
 pub use history::{HistoryEntry, history};
 pub use import::{ImportRequest, import};
 pub use inspect::{InspectedImage, inspect};
+pub use layout_directory::LayoutDirectory;
 pub use list::{ImageFilter, ImageSummary, ListRequest, digest_reference, list, name_reference};
 pub use load::{LoadRequest, Loaded, load};
 pub use lookup::{FoundBy, FoundImage, ImageDocuments, find_image, find_image_in, load_documents};
+pub use manifest::{
+    Annotation, InspectedManifest, ManifestInspection, ManifestLists, PushedList, manifest_inspect, push_list,
+};
 pub use mount::{Mounted, mount, unmount};
 pub use prune::{PruneRequest, prune};
 pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, pull};

@@ -23,6 +23,9 @@ use crate::{EngineError, Result, event};
 const CHUNK: usize = 256 << 10;
 /// Layers that are being sealed and published while the next one is read.
 const IN_FLIGHT: usize = 3;
+/// Largest attestation that is kept, in bytes.
+const MAX_STATEMENT_SIZE: u64 = 4 << 20;
+const IN_TOTO: MediaType = MediaType(std::borrow::Cow::Borrowed("application/vnd.in-toto+json"));
 
 /// What to load.
 #[derive(Clone, Debug)]
@@ -57,6 +60,32 @@ pub async fn load(
     progress: Arc<dyn Progress>,
 ) -> Result<Loaded> {
     let lease = Arc::new(store.lease("load").await?);
+    let archive = read_images(store, &lease, input, progress).await?;
+    let loaded = publish(store, &lease, &archive, request).await?;
+    if let Some(lease) = Arc::into_inner(lease) {
+        store.release(lease).await?;
+    }
+    event::snapshot(store).await;
+    Ok(loaded)
+}
+
+/// What an archive turned out to hold. Its layers are in the store, under the lease.
+pub(crate) struct ReadArchive {
+    /// The images.
+    pub(crate) images: ArchiveImages,
+    layers: HashMap<Digest, IngestedLayer>,
+}
+
+/// Reads a whole archive: layers go into the store as they come, documents are kept.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) async fn read_images(
+    store: &Store,
+    lease: &Arc<Lease>,
+    input: impl Read + Send + 'static,
+    progress: Arc<dyn Progress>,
+) -> Result<ReadArchive> {
     let handle = tokio::runtime::Handle::current();
     let mut sink = Sink {
         store: store.clone(),
@@ -76,14 +105,24 @@ pub async fn load(
         let layer = joined(task.await)?;
         sink.layers.insert(layer.blob, layer);
     }
-    let images = images?;
-    let layers = std::mem::take(&mut sink.layers);
-    drop(sink);
-    let loaded = publish(store, &lease, &images, &layers, request).await?;
-    if let Some(lease) = Arc::into_inner(lease) {
-        store.release(lease).await?;
+    Ok(ReadArchive { images: images?, layers: sink.layers })
+}
+
+impl ReadArchive {
+    /// Puts the configuration of an image into the store, where its layers are; returns its manifest, to be published.
+    ///
+    /// # Errors
+    /// `Invalid` when a layer is not what the configuration says, or the image is an artifact.
+    pub(crate) async fn stage(&self, store: &Store, lease: &Lease, variant: &ImageVariant) -> Result<Raw<Manifest>> {
+        let manifest = complete_manifest(store, variant).await?;
+        check_diff_ids(variant, &self.layers)?;
+        let (media_type, digest) = config_of(&manifest);
+        let Some(config) = &variant.config else {
+            return Err(EngineError::invalid(format!("{}: an artifact, no container image", manifest.digest())));
+        };
+        store.put_small_object(lease, &media_type, digest, config.clone()).await?;
+        Ok(manifest)
     }
-    Ok(loaded)
 }
 
 fn joined(result: Result<strata_store::Result<IngestedLayer>, tokio::task::JoinError>) -> Result<IngestedLayer> {
@@ -114,6 +153,7 @@ impl ArchiveSink for Sink {
     fn store(&mut self, member: &Member<'_>, data: &mut dyn Read) -> Result<Stored, SinkError> {
         match member.content {
             MemberContent::Layer(compression) => self.store_layer(member, compression, data),
+            MemberContent::Document if member.size <= MAX_STATEMENT_SIZE => self.store_statement(member, data),
             MemberContent::Document | MemberContent::Empty | MemberContent::Other => hash_member(member, data),
         }
     }
@@ -162,6 +202,18 @@ impl Sink {
         Ok(Stored { digest, size, compression, diff_id: None })
     }
 
+    /// Keeps a document that is a layer of an attestation; all other documents are kept by the reader of the archive.
+    fn store_statement(&mut self, member: &Member<'_>, data: &mut dyn Read) -> Result<Stored, SinkError> {
+        let mut bytes = Vec::new();
+        data.read_to_end(&mut bytes)?;
+        let stored = hash_member(member, &mut &bytes[..])?;
+        if is_statement(&bytes) {
+            let (lease, digest) = (&self.lease, stored.digest);
+            self.handle.block_on(self.store.put_small_object(lease, &IN_TOTO, digest, bytes.into()))?;
+        }
+        Ok(stored)
+    }
+
     fn publish_in_background(
         &mut self,
         ingest: strata_store::LayerIngest,
@@ -190,6 +242,18 @@ fn shown_digest(member: &Member<'_>) -> Digest {
     member.expected.or_else(from_path).unwrap_or_else(|| Digest::of(member.path.as_bytes()))
 }
 
+/// Whether a document is an in-toto statement (provenance, SBOM).
+fn is_statement(bytes: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Shape {
+        predicate_type: Option<serde::de::IgnoredAny>,
+        schema_version: Option<serde::de::IgnoredAny>,
+    }
+    serde_json::from_slice::<Shape>(bytes)
+        .is_ok_and(|shape| shape.predicate_type.is_some() && shape.schema_version.is_none())
+}
+
 fn hash_member(member: &Member<'_>, data: &mut dyn Read) -> Result<Stored, SinkError> {
     let mut hasher = match &member.expected {
         Some(expected) => expected.hasher(),
@@ -215,31 +279,27 @@ fn read_chunk(data: &mut dyn Read) -> std::io::Result<Bytes> {
 }
 
 /// Publishes what the archive turned out to hold.
-async fn publish(
-    store: &Store,
-    lease: &Lease,
-    archive: &ArchiveImages,
-    layers: &HashMap<Digest, IngestedLayer>,
-    request: &LoadRequest,
-) -> Result<Loaded> {
+async fn publish(store: &Store, lease: &Lease, archive: &ReadArchive, request: &LoadRequest) -> Result<Loaded> {
     let mut manifests: Vec<Raw<Manifest>> = Vec::new();
     let mut images: Vec<NewImage> = Vec::new();
     let mut loaded = Loaded::default();
     let mut events = Vec::new();
-    for image in &archive.images {
+    for image in &archive.images.images {
         let mut any = false;
         for variant in image.variants.iter().filter(|variant| is_wanted(variant, request.platform.as_ref())) {
-            let manifest = complete_manifest(store, variant).await?;
-            check_diff_ids(variant, layers)?;
-            let Some(config) = &variant.config else { continue };
-            let (media_type, digest) = config_of(&manifest);
-            store.put_small_object(lease, &media_type, digest, config.clone()).await?;
-            images.push(new_image(image, variant, &manifest));
-            manifests.push(manifest);
-            any = true;
-            if image.names.is_empty() {
-                loaded.ids.push(ImageId(digest));
+            if variant.config.is_none() {
+                continue;
             }
+            let manifest = archive.stage(store, lease, variant).await?;
+            // Attestations look like images, but have no file system.
+            if is_file_system(&manifest) {
+                images.push(new_image(image, variant, &manifest));
+                any = true;
+                if image.names.is_empty() {
+                    loaded.ids.push(ImageId(config_of(&manifest).1));
+                }
+            }
+            manifests.push(manifest);
         }
         if any {
             manifests.extend(image.indexes.iter().rev().cloned());
@@ -274,6 +334,13 @@ fn is_wanted(variant: &ImageVariant, platform: Option<&Platform>) -> bool {
         (None, _) => true,
         (Some(wanted), Some(offered)) => wanted.is_same(offered),
         (Some(_), None) => false,
+    }
+}
+
+fn is_file_system(manifest: &Raw<Manifest>) -> bool {
+    match manifest.value() {
+        Manifest::Image(image) => image.layers.iter().all(|layer| layer.media_type.is_layer()),
+        Manifest::Index(_) => false,
     }
 }
 

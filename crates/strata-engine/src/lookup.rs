@@ -158,6 +158,23 @@ pub async fn load_documents(txn: &dyn ReadTxn, image: &ImageRow) -> Result<Image
     Ok(ImageDocuments { manifest, config })
 }
 
+/// The documents of the container image that a manifest in the store describes; `None` for indexes and artifacts.
+///
+/// # Errors
+/// When they are not here or malformed.
+pub(crate) async fn documents_of_manifest(txn: &dyn ReadTxn, manifest: &Digest) -> Result<Option<ImageDocuments>> {
+    let malformed = |what: String, cause: String| StoreError::Malformed { what, cause };
+    let raw = Raw::parse(inline(txn, manifest).await?, |bytes| Manifest::parse(bytes, None))
+        .map_err(|cause| malformed(format!("manifest {manifest}"), cause.to_string()))?;
+    let config = match raw.value() {
+        Manifest::Image(image) if image.config.media_type.is_image_config() => image.config.digest,
+        _ => return Ok(None),
+    };
+    let config = Raw::parse(inline(txn, &config).await?, ImageConfig::parse)
+        .map_err(|cause| malformed(format!("image configuration {config}"), cause.to_string()))?;
+    Ok(Some(ImageDocuments { manifest: raw, config }))
+}
+
 async fn inline(txn: &dyn ReadTxn, digest: &Digest) -> Result<bytes::Bytes> {
     let row = txn.object(digest).await?.ok_or(StoreError::UnknownObject(*digest))?;
     Ok(row.bytes.ok_or(StoreError::UnknownObject(*digest))?)

@@ -15,7 +15,7 @@ use strata_transfer::{CopyLimits, CopyPlan, PlatformChoice, Progress, copy};
 
 use crate::compress::compress;
 use crate::lookup::find_image_in;
-use crate::{EngineError, Result, event, load_documents};
+use crate::{EngineError, ImageDocuments, Result, event, load_documents};
 
 /// Repositories that are tried for mounting layers from.
 const MOUNT_CANDIDATES: usize = 8;
@@ -66,11 +66,15 @@ pub async fn prepare_push(store: &Store, lease: &Lease, request: &PushRequest) -
         let txn = store.read().await?;
         let reference = format!("{}:{}", name.repository, name.tag);
         let image = find_image_in(&*txn, &reference, request.platform.as_ref()).await?.row;
-        let whole = if request.platform.is_none() { complete_index(&*txn, &image, &name).await? } else { None };
+        let whole =
+            if request.platform.is_none() { complete_index(&*txn, &image, &name.repository).await? } else { None };
         drop(txn);
         let (root, layers) = match whole {
             Some(index) => (index, image_layers(store, &image).await?),
-            None => compressed_image(store, lease, &image).await?,
+            None => {
+                let documents = load_documents(&*store.read().await?, &image).await?;
+                compressed_manifest(store, lease, image.manifest, &documents).await?
+            }
         };
         let tag = name.tag.parse().map_err(EngineError::Reference)?;
         targets.push(PushTarget { tag, layers, image, root });
@@ -110,21 +114,25 @@ async fn sink(
     request: &PushRequest,
     target: &PushTarget,
 ) -> Result<RepositoryClient> {
-    let host = request.reference.host();
-    let prefix = format!("{host}/");
+    Ok(client
+        .repository(request.reference.host(), request.reference.repository())
+        .with_target(Target::Tag(target.tag.clone()))
+        .with_mount_candidates(mount_candidates(store, &request.reference).await?))
+}
+
+/// Other repositories on the target's registry that local images came from: they may have the blobs.
+pub(crate) async fn mount_candidates(store: &Store, target: &Reference) -> Result<Vec<Repository>> {
+    let prefix = format!("{}/", target.host());
     let txn = store.read().await?;
     let mut candidates: Vec<Repository> = Vec::new();
     for row in txn.digest_names().await? {
         let Some(Ok(repository)) = row.repository.strip_prefix(&prefix).map(str::parse::<Repository>) else { continue };
-        if repository != *request.reference.repository() && !candidates.contains(&repository) {
+        if repository != *target.repository() && !candidates.contains(&repository) {
             candidates.push(repository);
         }
     }
     candidates.truncate(MOUNT_CANDIDATES);
-    Ok(client
-        .repository(host, request.reference.repository())
-        .with_target(Target::Tag(target.tag.clone()))
-        .with_mount_candidates(candidates))
+    Ok(candidates)
 }
 
 async fn names_to_push(store: &Store, request: &PushRequest) -> Result<Vec<NameRow>> {
@@ -146,10 +154,10 @@ async fn names_to_push(store: &Store, request: &PushRequest) -> Result<Vec<NameR
     Ok(names)
 }
 
-/// The index that the tag was pulled as, when everything in it is here.
-async fn complete_index(txn: &dyn ReadTxn, image: &ImageRow, name: &NameRow) -> Result<Option<Digest>> {
+/// The index that the image was pulled as from a repository, when everything in it is here.
+pub(crate) async fn complete_index(txn: &dyn ReadTxn, image: &ImageRow, repository: &str) -> Result<Option<Digest>> {
     for known in txn.digest_names_of_image(&image.id).await? {
-        if known.repository != name.repository || known.digest == image.manifest {
+        if known.repository != repository || known.digest == image.manifest {
             continue;
         }
         let Some(bytes) = txn.object(&known.digest).await?.and_then(|row| row.bytes) else { continue };
@@ -165,21 +173,27 @@ async fn complete_index(txn: &dyn ReadTxn, image: &ImageRow, name: &NameRow) -> 
 async fn image_layers(store: &Store, image: &ImageRow) -> Result<Vec<(Digest, DiffId)>> {
     let txn = store.read().await?;
     let documents = load_documents(&*txn, image).await?;
+    Ok(shown_layers(&documents))
+}
+
+fn shown_layers(documents: &ImageDocuments) -> Vec<(Digest, DiffId)> {
     let diff_ids = &documents.config.value().rootfs.diff_ids;
-    Ok(documents.image().layers.iter().map(|layer| layer.digest).zip(diff_ids.iter().copied()).collect())
+    documents.image().layers.iter().map(|layer| layer.digest).zip(diff_ids.iter().copied()).collect()
 }
 
 /// The manifest to push for an image: its own, unless a layer is a plain tar.
-async fn compressed_image(store: &Store, lease: &Lease, image: &ImageRow) -> Result<(Digest, Vec<(Digest, DiffId)>)> {
-    let txn = store.read().await?;
-    let documents = load_documents(&*txn, image).await?;
-    drop(txn);
+pub(crate) async fn compressed_manifest(
+    store: &Store,
+    lease: &Lease,
+    own: Digest,
+    documents: &ImageDocuments,
+) -> Result<(Digest, Vec<(Digest, DiffId)>)> {
     let manifest = documents.image();
     let diff_ids = &documents.config.value().rootfs.diff_ids;
     let is_plain =
         |layer: &Descriptor| layer.media_type == MediaType::OCI_LAYER || layer.media_type == MediaType::DOCKER_LAYER;
     if !manifest.layers.iter().any(is_plain) {
-        return Ok((image.manifest, image_layers(store, image).await?));
+        return Ok((own, shown_layers(documents)));
     }
     let mut layers = Vec::with_capacity(manifest.layers.len());
     for (layer, diff_id) in manifest.layers.iter().zip(diff_ids) {

@@ -66,20 +66,30 @@ pub async fn save(
     }
     .map_err(EngineError::Archive)?;
     let bytes = writer.length();
-    let mut blobs = Blobs { store: store.clone(), handle: tokio::runtime::Handle::current(), progress };
-    let mut out = out;
-    tokio::task::spawn_blocking(move || {
-        writer.write(&mut out, &mut blobs)?;
-        out.flush().map_err(strata_archive::ArchiveError::Write)
-    })
-    .await
-    .map_err(|cause| StoreError::Malformed { what: "a worker thread".into(), cause: cause.to_string() })?
-    .map_err(EngineError::Archive)?;
+    write_archive(store, writer, out, progress).await?;
     store.release(lease).await?;
     for text in &request.images {
         event::note(store, "save", text, text).await?;
     }
     Ok(Saved { bytes })
+}
+
+/// Writes an archive on a blocking thread, its blobs from the store; gives `out` back, flushed.
+pub(crate) async fn write_archive<W: Write + Send + 'static>(
+    store: &Store,
+    writer: ArchiveWriter,
+    mut out: W,
+    progress: Arc<dyn Progress>,
+) -> Result<W> {
+    let mut blobs = Blobs { store: store.clone(), handle: tokio::runtime::Handle::current(), progress };
+    tokio::task::spawn_blocking(move || {
+        writer.write(&mut out, &mut blobs)?;
+        out.flush().map_err(strata_archive::ArchiveError::Write)?;
+        Ok(out)
+    })
+    .await
+    .map_err(|cause| StoreError::Malformed { what: "a worker thread".into(), cause: cause.to_string() })?
+    .map_err(EngineError::Archive)
 }
 
 struct Blobs {

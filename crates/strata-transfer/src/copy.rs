@@ -192,8 +192,9 @@ impl Mover<'_> {
                 continue;
             }
             let role = match &diff_ids {
-                Some(diff_ids) => BlobRole::Layer { diff_id: Some(diff_ids[position]) },
-                None => BlobRole::Plain,
+                // Attestations have an image configuration, but their layers are statements.
+                Some(diff_ids) if layer.media_type.is_layer() => BlobRole::Layer { diff_id: Some(diff_ids[position]) },
+                _ => BlobRole::Plain,
             };
             wanted.push(BlobSpec { descriptor: layer.clone(), role });
         }

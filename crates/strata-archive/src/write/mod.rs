@@ -116,6 +116,15 @@ impl ArchiveWriter {
         Ok(writer)
     }
 
+    /// The same archive with these entries in `index.json` instead of those that the images' names make: for names that
+    /// are no references.
+    #[must_use]
+    pub fn with_entries(mut self, entries: &[Descriptor]) -> ArchiveWriter {
+        let content = Content::Bytes(layout::index(entries).into());
+        self.members.insert(layout::INDEX.to_owned(), OutputMember { content, modified: 0 });
+        self
+    }
+
     /// A docker archive with uncompressed layers, for tools that read nothing else. Only the first variant of each
     /// image is in it.
     ///
