@@ -25,6 +25,13 @@ pub(crate) async fn note(store: &Store, action: &str, actor: &str, name: &str) -
     Ok(())
 }
 
+/// Writes the names through to storage, for a rebuild of a lost catalog. What was done stands without it.
+pub(crate) async fn snapshot(store: &Store) {
+    if let Err(error) = store.snapshot_names().await {
+        tracing::warn!(%error, "the snapshot of names could not be written");
+    }
+}
+
 /// Events after `since` (nanoseconds since 1970), oldest first, at most `limit`.
 ///
 /// # Errors

@@ -58,6 +58,7 @@ pub async fn import(store: &Store, input: impl Read + Send + 'static, request: &
         prepare_view(store, &image.row, request.view).await?;
     }
     store.release(lease).await?;
+    event::snapshot(store).await;
     Ok(id)
 }
 

@@ -89,6 +89,7 @@ pub async fn pull(
         prepare_view(store, &published.row, request.view).await?;
     }
     store.release(lease).await?;
+    crate::event::snapshot(store).await;
     let came = |(spec, outcome): &(BlobSpec, BlobOutcome)| match outcome {
         BlobOutcome::Copied => spec.descriptor.size,
         BlobOutcome::Existed | BlobOutcome::Mounted => 0,

@@ -89,6 +89,7 @@ impl<'a> Removal<'a> {
         txn.commit().await?;
         strata_store::fault::point("image-removed");
         self.removed.freed = self.store.remove_doomed(&self.collection).await?;
+        event::snapshot(self.store).await;
         Ok(self.removed)
     }
 

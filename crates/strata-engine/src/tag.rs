@@ -30,6 +30,7 @@ pub async fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
     txn.put_image(&tagged).await?;
     txn.insert_event(&event::image_event(now, "tag", &image.id.to_string(), &target.familiar())).await?;
     txn.commit().await?;
+    event::snapshot(store).await;
     Ok(())
 }
 

@@ -48,7 +48,9 @@ impl Store {
         for diff_id in &layers {
             let index = self.layer_index(diff_id).await?;
             let is_ours = |content: &strata_layer::Content| index.packs.get(usize::from(content.pack)) == Some(&row.id);
-            used.extend(index.entries().filter_map(|entry| entry.content).filter(is_ours).map(|content| content.digest));
+            used.extend(
+                index.entries().filter_map(|entry| entry.content).filter(is_ours).map(|content| content.digest),
+            );
         }
         let file = self.inner.packs.open(&row.location)?;
         let (packs, id, durability) = (self.inner.packs.clone(), row.id, self.inner.options.durability);

@@ -8,7 +8,7 @@
 use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ImageConfig, ImageId};
 
-use crate::publish::doomed;
+use crate::publish::{doomed, panicked};
 use crate::{DoomedKind, DoomedRow, ImageRow, LeaseItem, ReadTxn, Result, Store, WriteTxn, fault};
 
 /// What a collection decided to remove.
@@ -111,23 +111,38 @@ impl Store {
         if rows.is_empty() {
             return Ok(0);
         }
-        let mut freed = 0;
-        for (position, row) in rows.iter().enumerate() {
-            if position == rows.len() / 2 {
-                fault::point("doomed-half");
-            }
-            let allocated = self.doomed_usage(row).await?;
-            match row.kind {
-                DoomedKind::Blob => self.inner.blobs.remove(&row.location).await?,
-                DoomedKind::Pack => self.inner.packs.remove(&row.location)?,
-            }
-            freed += allocated;
+        let mut sized = Vec::with_capacity(rows.len());
+        for row in rows {
+            sized.push((self.doomed_usage(row).await?, row.clone()));
         }
+        let freed = sized.iter().map(|(allocated, _)| allocated).sum();
+        // Giving back a large file's pages and blocks takes the kernel a while: two threads share the work, the largest
+        // files first.
+        sized.sort_by_key(|(allocated, _)| std::cmp::Reverse(*allocated));
+        let (first, second): (Vec<_>, Vec<_>) =
+            sized.into_iter().map(|(_, row)| row).enumerate().partition(|(position, _)| position % 2 == 0);
+        let (first, second) = (self.remove_in_background(first), self.remove_in_background(second));
+        first.await.map_err(panicked)??;
+        fault::point("doomed-half");
+        second.await.map_err(panicked)??;
         fault::point("doomed-removed");
         let mut txn = self.write("forgetting removed bytes").await?;
         txn.delete_doomed(rows).await?;
         txn.commit().await?;
         Ok(freed)
+    }
+
+    fn remove_in_background(&self, rows: Vec<(usize, DoomedRow)>) -> tokio::task::JoinHandle<Result<()>> {
+        let (store, handle) = (self.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || {
+            for (_, row) in rows {
+                match row.kind {
+                    DoomedKind::Blob => handle.block_on(store.inner.blobs.remove(&row.location))?,
+                    DoomedKind::Pack => store.inner.packs.remove(&row.location)?,
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Works off what earlier processes left: ended leases, doomed bytes, staged downloads older than a day.

@@ -100,7 +100,11 @@ impl Store {
 
     /// Adds an object, or gives a damaged one its bytes back. Returns the location that nobody needs: ours when the object
     /// was here, the damaged one's when it was healed.
-    pub(crate) async fn insert_or_heal_object(&self, txn: &mut dyn WriteTxn, row: &ObjectRow) -> Result<Option<Location>> {
+    pub(crate) async fn insert_or_heal_object(
+        &self,
+        txn: &mut dyn WriteTxn,
+        row: &ObjectRow,
+    ) -> Result<Option<Location>> {
         if txn.insert_object(row).await? {
             return Ok(None);
         }
@@ -139,8 +143,15 @@ impl Store {
             let txn = self.read().await?;
             self.layer_is_whole(&*txn, &diff_id).await?
         };
-        let location = self.seal_blob(&mut blob).await?;
-        let sealed = if keeps_layer { Some(self.seal_layer(unpacked).await?) } else { None };
+        let layer = async {
+            match keeps_layer {
+                true => self.seal_layer(unpacked).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        // The layer first: it hands its pack to a thread, so that both are synced at the same time.
+        let (sealed, location) = tokio::join!(layer, self.seal_blob(&mut blob));
+        let (sealed, location) = (sealed?, location?);
         let object = self.object_row(&blob, location);
         let mut txn = self.write("publishing a layer").await?;
         let mut unused = Unused::default();
@@ -225,14 +236,8 @@ impl Store {
     pub(crate) async fn seal_layer(&self, unpacked: Unpacked) -> Result<SealedLayer> {
         let durability = self.inner.options.durability;
         let Unpacked { layer, pack, pack_length, .. } = unpacked;
-        let pack_row = match pack {
-            None => None,
-            Some((id, pack)) => {
-                let location = tokio::task::spawn_blocking(move || pack.seal(durability)).await.map_err(panicked)??;
-                Some(PackRow { id, location, length: pack_length, damaged: false })
-            }
-        };
-        fault::point("pack-sealed");
+        // The pack is synced on a thread of its own while the index is written.
+        let pack = pack.map(|(id, pack)| (id, tokio::task::spawn_blocking(move || pack.seal(durability))));
         let bytes = encode_index(&layer.index, &layer.skeleton).map_err(|cause| StoreError::DamagedLayer {
             diff_id: layer.index.diff_id,
             cause: format!("its index: {cause}"),
@@ -242,6 +247,14 @@ impl Store {
         let index = ingest.seal(durability).await?;
         ingest.finish().await?;
         fault::point("index-sealed");
+        let pack_row = match pack {
+            None => None,
+            Some((id, sealing)) => {
+                let location = sealing.await.map_err(panicked)??;
+                Some(PackRow { id, location, length: pack_length, damaged: false })
+            }
+        };
+        fault::point("pack-sealed");
         let own = pack_row.as_ref().map(|row| row.id);
         let uses = pack_uses(&layer.index);
         let shared_size = uses.iter().filter(|(id, _)| Some(*id) != own).map(|(_, bytes)| bytes).sum();

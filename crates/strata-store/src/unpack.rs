@@ -4,7 +4,7 @@
 //! async task ──Bytes──► inflate thread ──256 KiB buffers──► tar thread: SHA-256, headers, contents ─► pack
 //!   (socket, SHA-256 of the blob, staging)   ◄──empty buffers──
 //! ```
-//! Memory is bounded by the channels: 64 chunks from the socket, 6 buffers, the pack's buffer, one window of the
+//! Memory is bounded by the channels: 8 chunks from the socket, 6 buffers, the pack's buffer, one window of the
 //! decompressor, and the index. This is the only module that joins async and blocking code.
 
 use std::io::{self, Read};
@@ -21,7 +21,7 @@ use crate::{NewPack, Packs, Result, StoreError};
 
 const BUFFER: usize = 256 << 10;
 const BUFFERS: usize = 6;
-const CHUNKS: usize = 64;
+const CHUNKS: usize = 8;
 
 /// A layer that was unpacked: its index, and its pack if it has contents of its own. Nothing of it is visible yet.
 pub(crate) struct Unpacked {

@@ -42,7 +42,7 @@ pub struct CopyLimits {
 
 impl Default for CopyLimits {
     fn default() -> CopyLimits {
-        CopyLimits { blobs: 4, tries: 5, retry_pause: Duration::from_secs(5) }
+        CopyLimits { blobs: 3, tries: 5, retry_pause: Duration::from_secs(5) }
     }
 }
 
