@@ -19,8 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strata-transfer", &["model"]),
     ("strata-store", &["layer", "model", "transfer"]),
     // adapters
-    ("strata-blobs-fs", &["model", "store"]),
-    ("strata-catalog-sql", &["model", "store"]),
+    ("strata-blobs-fs", &["layer", "model", "store"]),
+    ("strata-catalog-sql", &["layer", "model", "store"]),
     ("strata-registry-client", &["model", "transfer"]),
     ("strata-rootfs", &["erofs", "layer", "model"]),
     // use cases
