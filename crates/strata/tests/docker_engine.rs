@@ -1,0 +1,441 @@
+//! The same commands on the same images by Docker and by Strata: the whole output is the same.
+//!
+//! Docker is the `docker` program of this machine with Debian's daemon (20.10, API 1.41) on the `vfs` driver, in a store of
+//! its own. What differs has its reason in [`DIFFERENT`], and is checked to differ still.
+
+mod support;
+mod tools;
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+use strata_testkit::{FakeRegistry, Image, ImageBuilder, Layer, TarEntry, TarFormat, archive, golden};
+use support::{Run, Sandbox};
+use tools::Docker;
+
+/// Commands whose output differs, and why.
+const DIFFERENT: &[(&str, &str)] = &[];
+
+/// What must differ in each run is made the same: nothing but the amount of space that comes back, which Docker counts as
+/// sizes of files and Strata as blocks of the disk.
+fn normal(run: &Run) -> String {
+    let mut text = String::new();
+    for line in run.stdout.lines() {
+        match line.strip_prefix("Total reclaimed space: ") {
+            Some(_) => text.push_str("Total reclaimed space: SPACE\n"),
+            None => writeln!(text, "{line}").unwrap(),
+        }
+    }
+    for line in run.stderr.lines() {
+        writeln!(text, "stderr: {line}").unwrap();
+    }
+    writeln!(text, "exit code: {}", run.status.code().unwrap_or(-1)).unwrap();
+    text
+}
+
+/// Both programs, and what was found to differ.
+struct Pair {
+    sandbox: Sandbox,
+    docker: Docker,
+    wrong: String,
+}
+
+impl Pair {
+    fn start() -> Option<Pair> {
+        let sandbox = Sandbox::new();
+        let docker = Docker::start(&sandbox)?;
+        Some(Pair { sandbox, docker, wrong: String::new() })
+    }
+
+    /// Runs a command with both and notes a difference. Arguments are separated by spaces; those with spaces are in `'`.
+    fn compare(&mut self, line: &str) {
+        let arguments = words(line);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let docker = normal(&self.docker.run(&arguments));
+        let strata = normal(&self.sandbox.run(&arguments));
+        let reason = DIFFERENT.iter().find(|(command, _)| *command == line);
+        match (golden::difference(&docker, &strata), reason) {
+            (None, None) | (Some(_), Some(_)) => {}
+            (None, Some((_, reason))) => writeln!(self.wrong, "{line}: is the same, although {reason}").unwrap(),
+            (Some(difference), None) => writeln!(self.wrong, "{line} (- docker, + strata)\n{difference}").unwrap(),
+        }
+    }
+
+    /// As [`Pair::compare`], for commands whose lines Docker prints in no certain order.
+    fn compare_sorted(&mut self, line: &str) {
+        let arguments = words(line);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let sorted = |run: Run| {
+            let text = normal(&run);
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines.sort_unstable();
+            lines.join("\n")
+        };
+        let (docker, strata) = (sorted(self.docker.run(&arguments)), sorted(self.sandbox.run(&arguments)));
+        if let Some(difference) = golden::difference(&docker, &strata) {
+            writeln!(self.wrong, "{line} (- docker, + strata)\n{difference}").unwrap();
+        }
+    }
+
+    #[track_caller]
+    fn finish(self) {
+        assert!(self.wrong.is_empty(), "{}", self.wrong);
+    }
+}
+
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![];
+    for (at, part) in line.split('\'').enumerate() {
+        match at % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
+}
+
+fn base() -> Layer {
+    Layer::new(&[
+        TarEntry::directory("etc/"),
+        TarEntry::file("etc/os-release", "NAME=sample\n"),
+        TarEntry::file("etc/large", vec![b'x'; 1_234_567]),
+        TarEntry::hard_link("etc/hard", "etc/large"),
+    ])
+}
+
+fn image(name: &str, created: &str) -> Image {
+    ImageBuilder::new()
+        .docker()
+        .layer(base())
+        .layer(Layer::of_file(&format!("opt/{name}"), name.repeat(1000)))
+        .setting("Labels", json!({ "name": name, "with.dot": "<a> & b" }))
+        .setting("ExposedPorts", json!({ "80/tcp": {}, "443/tcp": {} }))
+        .setting("Volumes", json!({ "/data": {} }))
+        .setting("WorkingDir", json!("/srv"))
+        .setting("User", json!("1000:1000"))
+        .setting("StopSignal", json!("SIGQUIT"))
+        .setting("Entrypoint", json!(["/entry", "a && b"]))
+        .setting("OnBuild", json!(null))
+        .config(|config| {
+            config["created"] = json!(created);
+            config["author"] = json!("Somebody <some@example.com>");
+            config["docker_version"] = json!("20.10.1");
+            config["history"] = json!([
+                { "created": "2005-06-07T08:09:10.123456789Z", "created_by": "/bin/sh -c #(nop) ADD file:0123456789abcdef0123456789abcdef in / " },
+                { "created": "2005-06-07T08:09:11Z", "created_by": "/bin/sh -c #(nop)  CMD [\"sh\"]", "empty_layer": true },
+                { "created": created, "created_by": "/bin/sh -c echo\tone && echo ünï", "comment": "by hand" },
+            ]);
+        })
+        .build()
+}
+
+/// Both have loaded the same three images, one of which has two names.
+fn loaded() -> Option<(Pair, [Image; 3])> {
+    let mut pair = Pair::start()?;
+    let images = [
+        image("alpha", "2005-06-07T08:10:00Z"),
+        image("beta", "2006-06-07T08:10:00.5Z"),
+        ImageBuilder::new()
+            .docker()
+            .layer(Layer::of_file("alone", "alone"))
+            .config(|config| config["created"] = json!("2007-01-01T00:00:00Z"))
+            .build(),
+    ];
+    let tar = archive::docker(&[
+        (&images[0], &["alpha:1", "alpha:latest"]),
+        (&images[1], &["example.com/team/beta:1"]),
+        (&images[2], &["gamma:latest"]),
+    ]);
+    let file = pair.sandbox.path("images.tar");
+    std::fs::write(&file, tar.tar(TarFormat::Gnu)).unwrap();
+    pair.compare(&format!("load -i {}", file.display()));
+    Some((pair, images))
+}
+
+#[test]
+fn looking() {
+    let Some((mut pair, images)) = loaded() else { return };
+    for line in [
+        "images",
+        "image ls",
+        "image list",
+        "images -a",
+        "images -q",
+        "images -aq",
+        "images --no-trunc",
+        "images -q --no-trunc",
+        "images --digests",
+        "images --digests --no-trunc",
+        "images alpha",
+        "images alpha:1",
+        "images 'alph*'",
+        "images example.com/team/beta",
+        "images 'example.com/*/beta'",
+        "images beta",
+        "images nosuch",
+        "images ls",
+        "images --filter dangling=true",
+        "images --filter dangling=false",
+        "images --filter label=name",
+        "images --filter label=name=beta",
+        "images --filter label=name --filter label=name=alpha",
+        "images --filter reference=gamma",
+        "images --filter reference='*:latest'",
+        "images --filter before=gamma",
+        "images --filter since=alpha:1",
+        "images --filter before=gamma --filter since=alpha:1",
+        "images --filter nosuch=1",
+        "images --filter dangling=perhaps",
+        "images --filter dangling",
+        "images --filter before=nosuch",
+        "images --format '{{.Repository}}:{{.Tag}} {{.ID}} {{.Size}} {{.CreatedAt}} {{.Digest}}'",
+        "images --format 'table {{.Repository}}\\t{{.ID}}'",
+        "images --format '{{json .Repository}}'",
+        "images --format '{{upper .Repository}}|{{pad .Tag 1 2}}|{{truncate .ID 4}}'",
+        "images --format '{{.Nosuch}}'",
+        "images --format '{{'",
+        "images --format raw",
+        "images -q --format table",
+        "images one two",
+        "images --nosuch",
+        "images -x",
+        "history alpha",
+        "history alpha:1 --no-trunc",
+        "history -q alpha",
+        "history -q --no-trunc alpha",
+        "history -H=false alpha",
+        "history --format '{{.ID}}|{{.CreatedAt}}|{{.CreatedBy}}|{{.Size}}|{{.Comment}}' alpha",
+        "history --format json gamma",
+        "history --format 'table {{.Comment}}\\t{{.Size}}' --no-trunc alpha",
+        "history nosuch",
+        "history",
+        "history a b",
+        "inspect nosuch",
+        "inspect nosuch alpha:nosuch",
+        "image inspect nosuch",
+        "image inspect",
+        "inspect -f '{{.Id}}' nosuch",
+        "inspect -f '{{.Nosuch}}' alpha",
+        "inspect -f '{{' alpha",
+        "inspect --type nosuch alpha",
+        "image inspect -f '{{.Id}}' alpha nosuch gamma",
+    ] {
+        pair.compare(line);
+    }
+    for field in [
+        ".Id",
+        ".ID",
+        ".RepoTags",
+        ".RepoDigests",
+        ".Parent",
+        ".Comment",
+        ".Created",
+        ".DockerVersion",
+        ".Author",
+        ".Architecture",
+        ".Os",
+        ".Size",
+        ".RootFS.Type",
+        ".RootFS.Layers",
+        ".Config.Env",
+        ".Config.Cmd",
+        ".Config.Entrypoint",
+        ".Config.Labels",
+        ".Config.ExposedPorts",
+        ".Config.Volumes",
+        ".Config.WorkingDir",
+        ".Config.User",
+        ".Config.StopSignal",
+        ".Config.OnBuild",
+        ".Config.Healthcheck",
+    ] {
+        for name in ["alpha", "example.com/team/beta:1", "gamma"] {
+            pair.compare(&format!("inspect -f '{{{{{field}}}}}' {name}"));
+            pair.compare(&format!("inspect -f '{{{{json {field}}}}}' {name}"));
+        }
+    }
+    for template in [
+        "{{range .RepoTags}}{{.}};{{end}}",
+        "{{range $key, $value := .Config.Labels}}{{$key}}={{$value}} {{end}}",
+        "{{index .Config.Labels \"with.dot\"}}",
+        "{{index .Config.Env 0}}",
+        "{{len .RootFS.Layers}}",
+        "{{printf \"%s-%d\" .Os .Size}}",
+        "{{if .Config.Labels}}labels{{else}}none{{end}}",
+        "{{with .Config.User}}user {{.}}{{end}}",
+        "{{join .Config.Cmd \" \"}}",
+        "{{split .Id \":\"}}",
+        "{{println .Os}}",
+    ] {
+        pair.compare(&format!("inspect -f '{template}' alpha"));
+        pair.compare(&format!("inspect -f '{template}' gamma"));
+    }
+    let id = images[0].id().to_string();
+    for text in [&id[..], &id[7..], &id[7..19], &id[7..10], &id[..12]] {
+        pair.compare(&format!("inspect -f '{{{{.Id}}}}' {text}"));
+        pair.compare(&format!("history -q {text}"));
+    }
+    pair.finish();
+}
+
+#[test]
+fn changing() {
+    let Some((mut pair, images)) = loaded() else { return };
+    let [alpha, beta, gamma] = images.map(|image| image.id().to_string());
+    for line in [
+        "tag nosuch other",
+        "tag alpha Upper",
+        "tag alpha bad::tag",
+        "tag alpha sha256",
+        "tag alpha",
+        "tag alpha example.com:5000/deep/er/alpha:v1",
+        "tag example.com/team/beta:1 alpha:1",
+        "images",
+        "image inspect -f '{{.RepoTags}}' alpha:1 alpha:latest",
+        "rmi nosuch",
+        "rmi -f nosuch",
+        "rmi",
+        "rmi Upper",
+        &format!("rmi {}", &beta[7..19]),
+        "rmi alpha:1 nosuch example.com:5000/deep/er/alpha:v1",
+        "images --digests",
+        "rmi example.com/team/beta:1",
+        "images",
+        &format!("rmi {}", &gamma[7..17]),
+        "images -a",
+        "tag alpha alpha:2",
+        "tag alpha team/alpha:2",
+        &format!("rmi {alpha}"),
+        &format!("rmi -f {alpha}"),
+        "images -a",
+        "rmi --nosuch",
+    ] {
+        pair.compare(line);
+    }
+    pair.finish();
+}
+
+#[test]
+fn dangling_and_pruning() {
+    let Some((mut pair, images)) = loaded() else { return };
+    let gamma = images[2].id().to_string();
+    for line in [
+        "tag gamma alpha:latest",
+        "tag gamma alpha:1",
+        "images",
+        "images --filter dangling=true",
+        "images --filter dangling=true -q --no-trunc",
+        "images --filter dangling=false",
+        "image prune",
+        "image prune -f --filter label=nosuch",
+        "image prune -f --filter nosuch=1",
+        "image prune -f --filter until=2005-01-01",
+        "image prune -f --filter until=abc",
+        "image prune -f",
+        "images",
+        "image prune -f",
+        "system df",
+        "rmi alpha:latest alpha:1",
+        "image prune -a -f --filter label=name=nosuch",
+    ] {
+        pair.compare(line);
+    }
+    pair.compare(&format!("inspect -f '{{{{.RepoTags}}}}' {gamma}"));
+    pair.compare_sorted("image prune -a -f");
+    pair.compare("images -a");
+    pair.compare("image prune -a -f");
+    pair.compare("system df");
+    pair.finish();
+}
+
+#[test]
+fn archives_cross() {
+    let Some((mut pair, images)) = loaded() else { return };
+    let theirs = pair.sandbox.path("theirs.tar");
+    let ours = pair.sandbox.path("ours.tar");
+    let names = ["alpha", "example.com/team/beta:1", "gamma:latest"];
+    pair.docker.run(&[&["save", "-o", theirs.to_str().unwrap()][..], &names].concat()).success();
+    pair.sandbox.run(&[&["save", "-o", ours.to_str().unwrap()][..], &names].concat()).success();
+    for line in ["save", "save nosuch", "save -o /nosuch/directory/file alpha", "load -i /nosuch.tar"] {
+        pair.compare(line);
+    }
+    // Each loads what the other wrote, over what is there and into nothing.
+    for file in [&theirs, &ours] {
+        pair.compare(&format!("load -i {}", file.display()));
+        pair.compare("images --no-trunc");
+        for name in names {
+            pair.docker.run(&["rmi", "-f", name]).success();
+            pair.sandbox.run(&["rmi", "-f", name]).success();
+        }
+        pair.docker.run(&["rmi", "-f", "alpha:1"]);
+        pair.sandbox.run(&["rmi", "-f", "alpha:1"]);
+        pair.compare("images -aq");
+        pair.compare_sorted(&format!("load -i {}", file.display()));
+        pair.compare("images --no-trunc");
+    }
+    for (name, image) in names.iter().zip(&images) {
+        for run in [
+            pair.docker.run(&["inspect", "-f", "{{.Id}}", name]),
+            pair.sandbox.run(&["inspect", "-f", "{{.Id}}", name]),
+        ] {
+            assert_eq!(run.success().trim(), image.id().to_string());
+        }
+    }
+    pair.finish();
+}
+
+#[test]
+fn loading_over_a_name() {
+    let Some((mut pair, images)) = loaded() else { return };
+    let file = pair.sandbox.path("again.tar");
+    let tar = archive::docker(&[(&images[2], &["alpha:1"])]);
+    std::fs::write(&file, tar.tar(TarFormat::Gnu)).unwrap();
+    pair.compare(&format!("load -i {}", file.display()));
+    std::fs::write(&file, archive::docker(&[(&images[1], &[])]).tar(TarFormat::Gnu)).unwrap();
+    pair.compare(&format!("load -q -i {}", file.display()));
+    std::fs::write(&file, "no archive").unwrap();
+    pair.compare(&format!("load -i {}", file.display()));
+    std::fs::write(&file, "").unwrap();
+    pair.compare(&format!("load -i {}", file.display()));
+    pair.compare("images");
+    pair.finish();
+}
+
+#[test]
+fn registries() {
+    let Some(mut pair) = Pair::start() else { return };
+    let registry = FakeRegistry::start();
+    let image = ImageBuilder::new().docker().layer(base()).build();
+    registry.add_image("team/sample", "1", &image);
+    registry.add_image("team/sample", "latest", &image);
+    let name = |rest: &str| registry.reference(rest);
+    for line in [
+        format!("pull {}", name("team/sample:1")),
+        format!("pull {}", name("team/sample:1")),
+        format!("pull {}", name("team/sample")),
+        format!("pull -q {}", name("team/sample:1")),
+        "images --digests".to_owned(),
+        format!("image inspect -f '{{{{.RepoDigests}}}}' {}", name("team/sample:1")),
+        format!("pull {}@{}", name("team/sample"), image.digest()),
+        format!("pull {}", name("team/sample:nosuch")),
+        format!("pull {}", name("nosuch")),
+        "pull Upper".to_owned(),
+        "pull scratch".to_owned(),
+        "pull".to_owned(),
+        format!("pull -a {}", name("team/sample:1")),
+        format!("tag {} {}", name("team/sample:1"), name("team/sample:new")),
+        format!("push {}", name("team/sample:new")),
+        format!("push {}", name("team/sample:nosuch")),
+        format!("push {}", name("never")),
+        "images".to_owned(),
+        format!("rmi {}", name("team/sample:new")),
+        format!("rmi {}", name("team/sample:1")),
+        "images --digests".to_owned(),
+        format!("rmi {}", name("team/sample")),
+        "images -a".to_owned(),
+    ] {
+        pair.compare(&line);
+    }
+    pair.wrong = pair.wrong.replace(&registry.host(), "REGISTRY");
+    pair.finish();
+}
