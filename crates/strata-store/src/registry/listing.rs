@@ -120,7 +120,8 @@ impl Registry {
                 Some(stored) => Some(describe(&stored)?),
                 None => listed,
             };
-            let wanted = |found: &Descriptor| artifact_type.is_none_or(|wanted| found.artifact_type.as_deref() == Some(wanted));
+            let wanted =
+                |found: &Descriptor| artifact_type.is_none_or(|wanted| found.artifact_type.as_deref() == Some(wanted));
             if let Some(descriptor) = descriptor.filter(wanted) {
                 size += descriptor.size;
                 page.manifests.push(descriptor);

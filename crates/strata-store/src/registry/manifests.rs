@@ -259,8 +259,10 @@ fn check_media_type(manifest: &Manifest, sent: Option<MediaType>) -> Result<Medi
         Manifest::Image(image) => &image.media_type,
         Manifest::Index(index) => &index.media_type,
     };
-    let mismatch =
-        |inside: &MediaType, outside: &str| RegistryError::MediaType { inside: inside.clone(), outside: outside.into() };
+    let mismatch = |inside: &MediaType, outside: &str| RegistryError::MediaType {
+        inside: inside.clone(),
+        outside: outside.into(),
+    };
     match (inside, sent) {
         (Some(inside), _) if !inside.is_manifest() => Err(mismatch(inside, "a manifest")),
         (Some(inside), Some(sent)) if *inside != sent => Err(mismatch(inside, sent.as_str())),

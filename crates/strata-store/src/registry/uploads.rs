@@ -328,7 +328,9 @@ mod tests {
         assert_eq!(id.as_str().parse::<UploadId>().unwrap(), id);
         assert_eq!((&id.as_str()[14..15], "89ab".contains(&id.as_str()[19..20])), ("4", true));
         assert_ne!(UploadId::random().unwrap(), id);
-        for bad in ["", "../../etc/passwd", "4f1c2b3a-0000-4000-8000-00000000000", "4F1C2B3A-0000-4000-8000-000000000000"] {
+        for bad in
+            ["", "../../etc/passwd", "4f1c2b3a-0000-4000-8000-00000000000", "4F1C2B3A-0000-4000-8000-000000000000"]
+        {
             assert!(bad.parse::<UploadId>().is_err(), "{bad}");
         }
     }

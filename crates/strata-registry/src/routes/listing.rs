@@ -1,0 +1,74 @@
+//! Lists: tags, repositories, and what is about a manifest.
+
+use axum::response::Response;
+use http::header::{HeaderName, LINK};
+use http::{HeaderValue, Method};
+use serde_json::json;
+use strata_model::{Digest, ImageIndex, MediaType};
+use strata_store::registry::{Page, Registry};
+
+use super::{Call, document, parse_digest};
+use crate::error::{Failure, Result};
+use crate::query::{Parameters, next_page};
+
+const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+const JSON: &str = "application/json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// `GET …/tags/list`: end-8.
+pub(super) async fn tags(call: &Call<'_>) -> Result {
+    let size = call.query.page_size()?;
+    let page = call.registry.tags(&call.repository, call.query.first("last"), size).await?;
+    let mut response = document(JSON, &json!({ "name": call.written.as_str(), "tags": page.entries }))?;
+    link(&mut response, &format!("/v2/{}/tags/list", call.written), size, &page);
+    Ok(response)
+}
+
+/// `GET /v2/_catalog`.
+pub(super) async fn catalog(registry: &Registry, method: &Method, query: &Parameters) -> Result {
+    if method != Method::GET && method != Method::HEAD {
+        return Err(Failure::method("GET, HEAD"));
+    }
+    let size = query.page_size()?;
+    let page = registry.repositories(query.first("last"), size).await?;
+    let mut response = document(JSON, &json!({ "repositories": page.entries }))?;
+    link(&mut response, "/v2/_catalog", size, &page);
+    Ok(response)
+}
+
+fn link(response: &mut Response, path: &str, size: usize, page: &Page) {
+    if let Some(last) = page.entries.last().filter(|_| page.more)
+        && let Some(link) = next_page(path, &[("n", &size.to_string()), ("last", last)])
+    {
+        response.headers_mut().insert(LINK, link);
+    }
+}
+
+/// `GET …/referrers/<digest>`: end-12.
+pub(super) async fn referrers(call: &Call<'_>, subject: Digest) -> Result {
+    let artifact_type = call.query.first("artifactType").filter(|wanted| !wanted.is_empty());
+    let last = call.query.first("last").map(parse_digest).transpose()?;
+    let page = call.registry.referrers(&call.repository, &subject, artifact_type, last.as_ref()).await?;
+    let index = ImageIndex {
+        schema_version: 2,
+        media_type: Some(MediaType::OCI_INDEX),
+        artifact_type: None,
+        manifests: page.manifests,
+        subject: None,
+        annotations: Default::default(),
+    };
+    let mut response = document(INDEX, &index)?;
+    let headers = response.headers_mut();
+    if artifact_type.is_some() {
+        headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
+    }
+    if let Some(next) = page.next {
+        let next = next.to_string();
+        let mut parameters = vec![("last", next.as_str())];
+        parameters.extend(artifact_type.map(|wanted| ("artifactType", wanted)));
+        if let Some(link) = next_page(&format!("/v2/{}/referrers/{subject}", call.written), &parameters) {
+            headers.insert(LINK, link);
+        }
+    }
+    Ok(response)
+}

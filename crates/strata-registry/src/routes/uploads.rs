@@ -1,0 +1,142 @@
+//! Uploads of blobs: in one request, as a stream, or in chunks.
+
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use http::{HeaderValue, StatusCode};
+use strata_model::{Algorithm, Digest, Repository};
+use strata_store::registry::{Upload, UploadId};
+
+use super::{CONTENT_DIGEST, Call, empty, parse_digest};
+use crate::body::Incoming;
+use crate::error::{Failure, Result};
+use crate::range::parse_chunk_range;
+
+const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+
+/// `POST`: end-4a (a session), end-4b (the whole blob), end-4c (a session for another hash), end-11 (a mount).
+pub(super) async fn begin(call: &Call<'_>, body: &mut Incoming) -> Result {
+    if let Some(digest) = call.query.first("digest") {
+        let digest = parse_digest(digest)?;
+        let mut upload = call.registry.single_upload(&call.repository, digest.algorithm()).await?;
+        take(&mut upload, body, None).await?;
+        upload.finish(digest).await?;
+        return Ok(created(call, &digest));
+    }
+    if let Some(digest) = call.query.first("mount") {
+        let digest = parse_digest(digest)?;
+        if let Some(from) = call.query.first("from").and_then(|from| from.parse::<Repository>().ok()) {
+            let from = call.registry.resolve(&from).await?;
+            if call.registry.mount(&call.repository, &digest, &from).await? {
+                return Ok(created(call, &digest));
+            }
+        }
+    }
+    let algorithm = match call.query.first("digest-algorithm") {
+        None | Some("sha256") => Algorithm::Sha256,
+        Some("sha384") => Algorithm::Sha384,
+        Some("sha512") => Algorithm::Sha512,
+        Some(other) => {
+            let message = format!("digest algorithm {other:?} is not supported");
+            return Err(Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message));
+        }
+    };
+    let id = call.registry.begin_upload(&call.repository, algorithm).await?;
+    Ok(progress(call, &id, StatusCode::ACCEPTED, 0))
+}
+
+/// `GET`: end-13.
+pub(super) async fn status(call: &Call<'_>, id: &str) -> Result {
+    let id: UploadId = id.parse()?;
+    let upload = call.registry.resume_upload(&call.repository, &id).await?;
+    Ok(progress(call, &id, StatusCode::NO_CONTENT, upload.length()))
+}
+
+/// `PATCH`: end-5.
+pub(super) async fn append(call: &Call<'_>, id: &str, body: &mut Incoming) -> Result {
+    let id: UploadId = id.parse()?;
+    let mut upload = call.registry.resume_upload(&call.repository, &id).await?;
+    let length = chunk_length(call, &id, &upload)?;
+    take(&mut upload, body, length).await?;
+    Ok(progress(call, &id, StatusCode::ACCEPTED, upload.length()))
+}
+
+/// `PUT`: end-6.
+pub(super) async fn finish(call: &Call<'_>, id: &str, body: &mut Incoming) -> Result {
+    let id: UploadId = id.parse()?;
+    let digest = call.query.first("digest").ok_or_else(|| {
+        Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "the parameter digest is missing: it ends an upload")
+    })?;
+    let digest = parse_digest(digest)?;
+    let mut upload = call.registry.resume_upload(&call.repository, &id).await?;
+    let length = chunk_length(call, &id, &upload)?;
+    take(&mut upload, body, length).await?;
+    upload.finish(digest).await?;
+    Ok(created(call, &digest))
+}
+
+/// `DELETE`: end-14.
+pub(super) async fn cancel(call: &Call<'_>, id: &str) -> Result {
+    let id: UploadId = id.parse()?;
+    call.registry.resume_upload(&call.repository, &id).await?.cancel().await?;
+    Ok(empty(StatusCode::NO_CONTENT, Vec::new()))
+}
+
+/// Checks that a chunk follows what is held; returns its length where the client says it.
+fn chunk_length(call: &Call<'_>, id: &UploadId, upload: &Upload) -> Result<Option<u64>> {
+    let Some(range) = call.header(CONTENT_RANGE) else { return Ok(None) };
+    let held = upload.length();
+    let out_of_order = |message: String| {
+        let headers = progress_headers(call, id, held);
+        headers.into_iter().fold(Failure::range(message), |failure, (name, value)| match HeaderValue::try_from(value) {
+            Ok(value) => failure.with_header(name, value),
+            Err(_) => failure,
+        })
+    };
+    let (first, length) = parse_chunk_range(range)
+        .ok_or_else(|| out_of_order(format!("content range {range:?} is not of the form <first>-<last>")))?;
+    if first != held {
+        return Err(out_of_order(format!("the chunk starts at {first}, but {held} bytes are held")));
+    }
+    match call.header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()) {
+        Some(sent) if sent != length => {
+            Err(Failure::size(format!("the chunk has {sent} bytes, but its range {range} says {length}")))
+        }
+        _ => Ok(Some(length)),
+    }
+}
+
+/// Appends the body, which must have `length` bytes where that is known.
+async fn take(upload: &mut Upload, body: &mut Incoming, length: Option<u64>) -> Result<()> {
+    let mut taken = 0;
+    while let Some(bytes) = body.next().await? {
+        taken += bytes.len() as u64;
+        if let Some(length) = length.filter(|length| taken > *length) {
+            return Err(Failure::size(format!("the chunk is longer than the {length} bytes of its range")));
+        }
+        upload.write(&bytes).await?;
+    }
+    match length {
+        Some(length) if taken < length => {
+            Err(Failure::size(format!("the chunk has {taken} bytes, but its range says {length}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How far a session is. An empty one looks like one of a single byte, as in the reference implementation.
+fn progress(call: &Call<'_>, id: &UploadId, status: StatusCode, held: u64) -> Response {
+    empty(status, progress_headers(call, id, held))
+}
+
+fn progress_headers(call: &Call<'_>, id: &UploadId, held: u64) -> Vec<(HeaderName, String)> {
+    vec![
+        (LOCATION, format!("/v2/{}/blobs/uploads/{id}", call.written)),
+        (RANGE, format!("0-{}", held.saturating_sub(1))),
+        (UPLOAD_UUID, id.to_string()),
+    ]
+}
+
+fn created(call: &Call<'_>, digest: &Digest) -> Response {
+    let headers = vec![(LOCATION, call.blob_location(digest)), (CONTENT_DIGEST, digest.to_string())];
+    empty(StatusCode::CREATED, headers)
+}
