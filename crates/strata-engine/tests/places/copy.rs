@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::json;
 use strata_engine::{ListRequest, list};
 use strata_model::{Digest, ErrorKind, MediaType, Tag, Target};
-use strata_transfer::ImageSource as _;
 use strata_testkit::layer::{Layer, Packing, noise};
 use strata_testkit::tar::TarFormat;
 use strata_testkit::{FakeRegistry, Image, ImageBuilder, Index, TarEntry, archive};
+use strata_transfer::ImageSource as _;
 
 use crate::support::{copy, options, run, skopeo_digest, test_store, try_copy, write_members};
 
@@ -82,10 +82,11 @@ fn attested_index(registry: &FakeRegistry, repository: &str, tag: &str) -> Diges
     let arm = ImageBuilder::new().platform("linux/arm64").layer(Layer::of_file("arm", "arm")).build();
     let index = Index::new(vec![two_layers(), arm]);
     registry.add_index(repository, "unused", &index);
-    let statement = json!({ "_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://slsa.dev/provenance/v0.2",
+    let statement =
+        json!({ "_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://slsa.dev/provenance/v0.2",
         "subject": [], "predicate": {} })
-    .to_string()
-    .into_bytes();
+        .to_string()
+        .into_bytes();
     let config = json!({ "architecture": "unknown", "os": "unknown", "config": {},
         "rootfs": { "type": "layers", "diff_ids": [Digest::of(&statement)] } })
     .to_string()
@@ -190,7 +191,10 @@ async fn docker_archives_of_other_programs() {
     let error = try_copy(&own.store, &from, &layout, &options()).await.unwrap_err();
     assert_eq!(error.to_string(), "the archive holds 2 images, choose one");
     let error = try_copy(&own.store, &format!("{from}:three"), &layout, &options()).await.unwrap_err();
-    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::NotFound, "the archive holds no image three:latest"));
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::NotFound, "the archive holds no image three:latest")
+    );
     assert_eq!(error.hint().unwrap(), "images of this archive: one:1, uno:1, two:2");
 
     // Plain layers are compressed on their way to a registry, unless their digests are to be kept.
@@ -224,7 +228,11 @@ async fn damage_and_absence_leave_nothing() {
     bytes[middle] ^= 1;
     std::fs::write(layout.join(&blob), bytes).unwrap();
     let target = directory.path().join("out.tar");
-    for to in ["store:damaged".to_owned(), format!("docker-archive:{}", text(&target)), format!("oci-archive:{}", text(&target))] {
+    for to in [
+        "store:damaged".to_owned(),
+        format!("docker-archive:{}", text(&target)),
+        format!("oci-archive:{}", text(&target)),
+    ] {
         let error = try_copy(&own.store, &format!("oci:{}:1", text(&layout)), &to, &options()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{to}: {error}");
     }

@@ -78,7 +78,10 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
             let xattrs: Vec<&str> = xattrs.lines().filter(|line| line.contains('=')).collect();
             let line = format!(
                 "{:o} {}:{} {} links {links} {content} {xattrs:?}",
-                metadata.mode(), metadata.uid(), metadata.gid(), metadata.mtime()
+                metadata.mode(),
+                metadata.uid(),
+                metadata.gid(),
+                metadata.mtime()
             );
             found.insert(path.strip_prefix(root).unwrap().to_string_lossy().into_owned(), line);
             if kind.is_dir() {
@@ -124,7 +127,12 @@ async fn the_tar_holds_what_umoci_unpacks() {
     for (path, line) in &theirs {
         assert_eq!(ours.get(path), Some(line), "{path}");
     }
-    assert_eq!(ours.len(), theirs.len(), "{:?}", ours.keys().filter(|path| !theirs.contains_key(*path)).collect::<Vec<_>>());
+    assert_eq!(
+        ours.len(),
+        theirs.len(),
+        "{:?}",
+        ours.keys().filter(|path| !theirs.contains_key(*path)).collect::<Vec<_>>()
+    );
     assert_eq!(exported.entries as usize, ours.len() + 1);
 
     // Imported, it gives the same tar again.

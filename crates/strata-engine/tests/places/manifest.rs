@@ -1,7 +1,7 @@
 //! Manifest lists, beside docker's own command line on the same registry.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use strata_engine::{Annotation, ManifestInspection, ManifestLists, manifest_inspect, push_list};
 use strata_model::{ErrorKind, Reference};
@@ -32,7 +32,9 @@ impl Registry {
             root.path().join("data").display()
         );
         std::fs::write(&config, text).unwrap();
-        let process = Command::new("docker-registry").arg("serve").arg(config).stderr(std::process::Stdio::null()).spawn();
+        let mut command = Command::new("docker-registry");
+        command.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn();
         let process = process.expect("docker-registry, from Debian's package of this name");
         for _ in 0..200 {
             if std::net::TcpStream::connect(&host).is_ok() {
@@ -97,7 +99,8 @@ async fn lists_are_those_of_docker() {
         let error = lists.create(&client(), &list, &members, false).await.unwrap_err();
         assert_eq!(error.to_string(), "refusing to amend an existing manifest list with no --amend flag");
         lists.create(&client(), &list, &members, true).await.unwrap();
-        let annotation = Annotation { os_version: Some("1.2".into()), os_features: vec!["sse4".into()], ..Annotation::default() };
+        let annotation =
+            Annotation { os_version: Some("1.2".into()), os_features: vec!["sse4".into()], ..Annotation::default() };
         lists.annotate(&list, &members[1], &annotation).unwrap();
 
         let pushed = push_list(&client(), &lists, &list, CopyLimits::default(), &Silent).await.unwrap();
@@ -107,7 +110,10 @@ async fn lists_are_those_of_docker() {
         let list_of_docker = registry.reference(&format!("{repository}:theirs"));
         let theirs = list_of_docker.to_string();
         docker(config.path(), &["create", "--insecure", &theirs, &members[0].to_string(), &members[1].to_string()]);
-        docker(config.path(), &["annotate", "--os-version", "1.2", "--os-features", "sse4", &theirs, &members[1].to_string()]);
+        docker(
+            config.path(),
+            &["annotate", "--os-version", "1.2", "--os-features", "sse4", &theirs, &members[1].to_string()],
+        );
         let printed = docker(config.path(), &["push", "--insecure", &theirs]);
         assert_eq!(ours, registry.manifest(&list_of_docker).await);
         assert!(printed.ends_with(&pushed.digest.to_string()), "{printed}");
