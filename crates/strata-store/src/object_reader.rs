@@ -128,9 +128,11 @@ impl ObjectReader {
                 loop {
                     match bytes.read_at(offset, &mut buffer)? {
                         0 => return Ok(()),
-                        count => out.write_all(&buffer[..count])?,
+                        count => {
+                            out.write_all(&buffer[..count])?;
+                            offset += count as u64;
+                        }
                     }
-                    offset = offset.saturating_add(CHUNK as u64).min(bytes.size());
                 }
             }
             ObjectReader::Rebuilt(layer) => {

@@ -76,7 +76,23 @@ impl Session {
     }
 
     /// Brings the database to the present format. Costs one small read when it has it.
+    ///
+    /// Several processes that meet at a new file may find it busy at once, which SQLite's own waiting does not cover while
+    /// the journal changes: whoever did not get through looks again.
     pub(crate) fn migrate(&mut self) -> Result<()> {
+        const PAUSE: Duration = Duration::from_millis(10);
+        let start = std::time::Instant::now();
+        loop {
+            match self.try_to_migrate() {
+                Err(error) if error.kind() == ErrorKind::Unavailable && start.elapsed() < PATIENCE => {
+                    std::thread::sleep(PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_to_migrate(&mut self) -> Result<()> {
         self.doing = "reading the format";
         if self.format()? == FORMAT {
             return Ok(());
