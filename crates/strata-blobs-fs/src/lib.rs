@@ -22,8 +22,12 @@ mod blobs;
 mod file_layer;
 mod ingest;
 mod packs;
+#[cfg(test)]
+mod power_cut;
 mod root;
 mod sys;
+#[cfg(test)]
+mod tests;
 
 pub use blobs::FsBlobs;
 pub use packs::FsPacks;
