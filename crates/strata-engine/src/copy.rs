@@ -5,6 +5,7 @@
 //! through the store under a lease and without names, and nothing of it remains when the lease ends.
 
 mod choice;
+mod conversion;
 mod pipe;
 mod place;
 mod staging;
@@ -21,6 +22,7 @@ use strata_transfer::{
 pub use place::{ArchiveEntry, Place};
 
 use crate::copy::choice::Wanted;
+use crate::copy::conversion::OciSource;
 use crate::layout_directory::LayoutDirectory;
 use crate::lookup::FoundBy;
 use crate::pull::platform_choice;
@@ -40,8 +42,22 @@ pub struct CopyOptions {
     /// Layers that are held as plain tars go to registries as they are. Without it they are compressed first, as `push`
     /// does, which gives the image another digest.
     pub preserve_digests: bool,
+    /// The type of manifests at the target.
+    pub format: ManifestFormat,
+    /// Where docker's engine listens, as `unix:///path` or `tcp://127.0.0.1:2375`; `None` is what `DOCKER_HOST` says.
+    pub docker_host: Option<String>,
     /// Whether images that come into the store are prepared for mounting.
     pub view: ViewPolicy,
+}
+
+/// The type of manifests at the target of a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManifestFormat {
+    /// As they are: digests are kept.
+    #[default]
+    Keep,
+    /// OCI's. A manifest of Docker's type becomes one with another digest; skopeo and umoci see no other ones in layouts.
+    Oci,
 }
 
 /// What was copied.
@@ -112,6 +128,13 @@ impl Job<'_> {
         if self.options.all { PlatformChoice::All } else { platform_choice(self.options.platform.as_ref()) }
     }
 
+    fn daemon(&self) -> Result<DockerDaemon> {
+        Ok(match &self.options.docker_host {
+            Some(address) => DockerDaemon::at(address)?,
+            None => DockerDaemon::from_environment()?,
+        })
+    }
+
     /// A registry or layout to be read.
     fn streaming_source(&self, from: &Place) -> Result<Source> {
         let (place, target): (Box<dyn ImageSource>, Target) = match from {
@@ -160,7 +183,13 @@ impl Job<'_> {
     async fn send(&self, source: &Source, sink: &dyn ImageSink) -> Result<Copied> {
         let (target, platforms) = (source.target.clone(), source.platforms.clone());
         let plan = CopyPlan { target, platforms, limits: self.options.limits };
-        Ok(copy(&*source.place, sink, &plan, &*self.progress).await?)
+        match self.options.format {
+            ManifestFormat::Keep => Ok(copy(&*source.place, sink, &plan, &*self.progress).await?),
+            ManifestFormat::Oci => {
+                let converted = OciSource::new(&*source.place, &source.platforms);
+                Ok(copy(&converted, sink, &plan, &*self.progress).await?)
+            }
+        }
     }
 
     /// Copies with the store at one end or in between.
@@ -201,7 +230,7 @@ impl Job<'_> {
                 Ok(report)
             }
             Place::DockerDaemon(_) => {
-                let daemon = DockerDaemon::from_environment()?;
+                let daemon = self.daemon()?;
                 let (staged, report) = self.stage(&source, lease).await?;
                 let image = staging::saved_image(self.store, staged, names).await?;
                 let writer = staging::docker_writer(image)?;
@@ -239,7 +268,7 @@ impl Job<'_> {
     }
 
     async fn staged_from_daemon(&self, name: &str, lease: &Arc<Lease>) -> Result<Source> {
-        let daemon = DockerDaemon::from_environment()?;
+        let daemon = self.daemon()?;
         let name = match name.strip_prefix("sha256:") {
             Some(_) => name.to_owned(),
             None => Reference::parse(name)?.with_default_tag().familiar(),

@@ -3,6 +3,9 @@
 //! This crate returns facts. Printing, sorting into tables, truncation and exit codes belong to the surfaces; docker's
 //! wording of errors is here, because every docker-compatible surface needs the same.
 
+// `EngineError` names two digests at most; failures are rare and not passed around in loops.
+#![allow(clippy::result_large_err)]
+
 mod change;
 mod compress;
 mod copy;
@@ -29,7 +32,7 @@ mod tag;
 mod tags;
 mod view;
 
-pub use copy::{ArchiveEntry, CopyOptions, CopyReport, Place, copy_images};
+pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
 pub use df::{ImageUsage, StoreUsage, usage};
 pub use error::{EngineError, Result};
 pub use event::events;

@@ -70,7 +70,7 @@ impl DockerDaemon {
         let url = format!("{}/images/{name}/get", self.base);
         let response = self.client.get(url).send().await.map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+            return Err(self.refusal(&format!("image {name}"), response).await);
         }
         let address = self.address.clone();
         let stream = stream::try_unfold(response, move |mut response| {
@@ -102,7 +102,7 @@ impl DockerDaemon {
             .body(reqwest::Body::wrap_stream(archive));
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+            return Err(self.refusal("loading an image", response).await);
         }
         let answer = self.read_answer(response).await?;
         loaded(&answer).map_err(|cause| {
@@ -122,7 +122,7 @@ impl DockerDaemon {
         Ok(answer)
     }
 
-    async fn refusal(&self, response: reqwest::Response) -> TransferError {
+    async fn refusal(&self, what: &str, response: reqwest::Response) -> TransferError {
         #[derive(Deserialize)]
         struct Refusal {
             message: String,
@@ -139,7 +139,7 @@ impl DockerDaemon {
             StatusCode::BAD_REQUEST => ErrorKind::Invalid,
             _ => ErrorKind::Unavailable,
         };
-        TransferError::new(kind, format!("docker engine at {}: {said}", self.address))
+        TransferError::new(kind, format!("docker engine at {}: {what}: {said}", self.address))
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> TransferError {

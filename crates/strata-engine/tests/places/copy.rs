@@ -245,3 +245,112 @@ async fn damage_and_absence_leave_nothing() {
         assert!(try_copy(&own.store, from, to, &options()).await.is_err(), "{from}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_of_dockers_type_become_oci_ones_when_asked_for() {
+    let registry = FakeRegistry::start();
+    let image = |platform: &str| {
+        ImageBuilder::new().docker().platform(platform).layer(Layer::of_file("platform", platform)).build()
+    };
+    let (amd64, arm64) = (image("linux/amd64"), image("linux/arm64"));
+    registry.add_index("a", "1", &Index::of_type(MediaType::DOCKER_LIST, vec![amd64.clone(), arm64]));
+    let directory = tempfile::tempdir().unwrap();
+    let from = format!("docker://{}/a:1", registry.host());
+    let own = test_store();
+    let oci = strata_engine::CopyOptions { format: strata_engine::ManifestFormat::Oci, ..options() };
+    let all = strata_engine::CopyOptions { all: true, ..oci.clone() };
+    let path = |name: &str| format!("{}/{name}", text(directory.path()));
+    for (to, options) in [
+        (format!("oci:{}:one", path("layout")), &oci),
+        (format!("oci:{}:all", path("layout")), &all),
+        (format!("oci-archive:{}:one", path("one.tar")), &oci),
+        (format!("oci-archive:{}:all", path("all.tar")), &all),
+    ] {
+        let report = copy(&own.store, &from, &to, options).await;
+        assert_eq!(Digest::of(run("skopeo", &["inspect", "--raw", &to]).as_bytes()), report.digest, "{to}");
+        let config = run("skopeo", &["inspect", "--override-arch=amd64", "--config", "--raw", &to]);
+        assert_eq!(Digest::of(config.as_bytes()), amd64.id().0, "{to}");
+        // What is converted already stays as it is.
+        let again = copy(&own.store, &to, &format!("docker://{}/b:1", registry.host()), options).await;
+        assert_eq!(again.digest, report.digest, "{to}");
+    }
+}
+
+/// A Docker Engine of its own, on a socket in a directory; `None` where it cannot run.
+struct Engine {
+    process: std::process::Child,
+    address: String,
+    _root: tempfile::TempDir,
+}
+
+impl Engine {
+    #[allow(clippy::print_stderr)]
+    fn start() -> Option<Engine> {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| format!("{}/{name}", root.path().display());
+        let address = format!("unix://{}", path("docker.sock"));
+        let mut command = std::process::Command::new("dockerd");
+        command.args([
+            "-H",
+            &address,
+            "--iptables=false",
+            "--ip6tables=false",
+            "--bridge=none",
+            "--storage-driver=vfs",
+        ]);
+        command.args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")]);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut engine = match command.spawn() {
+            Ok(process) => Engine { process, address, _root: root },
+            Err(error) => {
+                eprintln!("skipped: dockerd cannot be started: {error}");
+                return None;
+            }
+        };
+        for _ in 0..300 {
+            if engine.process.try_wait().unwrap().is_some() {
+                break;
+            }
+            let ready = std::process::Command::new("docker").args(["-H", &engine.address, "version"]).output().unwrap();
+            if ready.status.success() {
+                return Some(engine);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        eprintln!("skipped: dockerd does not run here");
+        None
+    }
+
+    fn docker(&self, arguments: &[&str]) -> String {
+        run("docker", &[&["-H", &self.address], arguments].concat())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // It ends the containerd that it started when it is asked to end.
+        let _ = std::process::Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dockers_engine_takes_and_gives_images() {
+    let Some(engine) = Engine::start() else { return };
+    let (registry, image) = (FakeRegistry::start(), two_layers());
+    registry.add_image("a", "1", &image);
+    let own = test_store();
+    let options = strata_engine::CopyOptions { docker_host: Some(engine.address.clone()), ..options() };
+    let report = copy(&own.store, &format!("docker://{}/a:1", registry.host()), "docker-daemon:app:1", &options).await;
+    assert_eq!(report.digest, image.digest());
+    assert_eq!(engine.docker(&["image", "inspect", "--format", "{{.Id}}", "app:1"]), image.id().to_string());
+    copy(&own.store, "docker-daemon:app:1", "store:back", &options).await;
+    let images = list(&own.store, &ListRequest::default()).await.unwrap();
+    assert_eq!(images.iter().map(|summary| summary.row.id).collect::<Vec<_>>(), [image.id()]);
+    copy(&own.store, "store:back", "docker-daemon:again", &options).await;
+    assert_eq!(engine.docker(&["image", "inspect", "--format", "{{.Id}}", "again:latest"]), image.id().to_string());
+    let id = format!("docker-daemon:{}", image.id());
+    copy(&own.store, &id, "store:by-id", &options).await;
+    let error = try_copy(&own.store, "docker-daemon:none", "store:none", &options).await.unwrap_err();
+    assert!(error.to_string().contains("image none:latest: "), "{error}");
+}

@@ -34,15 +34,15 @@ impl Registry {
         std::fs::write(&config, text).unwrap();
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(config).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn();
-        let process = process.expect("docker-registry, from Debian's package of this name");
+        let process = command.spawn().expect("docker-registry, from Debian's package of this name");
+        let registry = Registry { process, host, _root: root };
         for _ in 0..200 {
-            if std::net::TcpStream::connect(&host).is_ok() {
-                return Registry { process, host, _root: root };
+            if std::net::TcpStream::connect(&registry.host).is_ok() {
+                return registry;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        panic!("docker-registry did not open {host}");
+        panic!("docker-registry did not open {}", registry.host);
     }
 
     fn reference(&self, rest: &str) -> Reference {

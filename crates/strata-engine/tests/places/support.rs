@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
-use strata_engine::{CopyOptions, CopyReport, Place, ViewPolicy, copy_images};
+use strata_engine::{CopyOptions, CopyReport, ManifestFormat, Place, ViewPolicy, copy_images};
 use strata_registry_client::{ClientConfig, RegistryClient};
 use strata_store::{Durability, Store, StoreOptions};
 use strata_testkit::archive::ArchiveMembers;
@@ -51,6 +51,8 @@ pub(crate) fn options() -> CopyOptions {
         platform: Some("linux/amd64".parse().unwrap()),
         limits: CopyLimits { tries: 1, ..CopyLimits::default() },
         preserve_digests: false,
+        format: ManifestFormat::Keep,
+        docker_host: None,
         view: ViewPolicy::Skip,
     }
 }
