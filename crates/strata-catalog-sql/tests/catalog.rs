@@ -152,9 +152,9 @@ fn several_open_a_new_catalog_at_once() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("catalog.sqlite");
     std::thread::scope(|scope| {
-        let openers: Vec<_> = (0..8).map(|_| scope.spawn(|| SqliteCatalog::open(&path).map(drop))).collect();
+        let openers: Vec<_> = (0..8).map(|_| scope.spawn(|| drop(SqliteCatalog::open(&path).unwrap()))).collect();
         for opener in openers {
-            opener.join().unwrap().unwrap();
+            opener.join().unwrap();
         }
     });
 }
