@@ -42,7 +42,7 @@ pub async fn manifest_inspect(
         let platform = if verbose { platform_of(&repository, &manifest).await? } else { None };
         let descriptor = Descriptor { platform, ..descriptor };
         let image = InspectedManifest { reference: reference.to_string(), descriptor, manifest };
-        return Ok(ManifestInspection::Single(image));
+        return Ok(ManifestInspection::Single(Box::new(image)));
     };
     let mut manifests = Vec::new();
     for entry in index.manifests.iter().filter(|entry| verbose && entry.media_type.is_manifest()) {

@@ -12,7 +12,7 @@ use strata_model::{Descriptor, Manifest, MediaType, Raw};
 #[derive(Clone, Debug)]
 pub enum ManifestInspection {
     /// One image or artifact. Docker prints its bytes indented with tabs.
-    Single(InspectedManifest),
+    Single(Box<InspectedManifest>),
     /// Several. Docker prints the list indented with three spaces.
     List {
         /// The list's exact bytes.
