@@ -8,6 +8,8 @@ use std::io::{self, BufReader, Read};
 
 use strata_model::Compression;
 
+use crate::gzip::Inflater;
+
 /// Largest window of a zstd frame, as a power of two: 128 MiB.
 const ZSTD_WINDOW_LOG: u32 = 27;
 /// Memory that the xz decoder may take, in bytes.
@@ -34,7 +36,29 @@ pub fn sniff(start: &[u8]) -> Compression {
 /// # Errors
 /// What `reader` fails with. The returned reader fails with `InvalidData`, `InvalidInput` or `UnexpectedEof` when the
 /// compressed bytes are malformed, truncated, or want more memory than a layer's decoder gets.
-pub fn decompressor<'a>(mut reader: impl Read + Send + 'a) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
+pub fn decompressor<'a>(reader: impl Read + Send + 'a) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
+    open(reader, Checksums::Checked)
+}
+
+/// Like [`decompressor`], but leaves gzip's CRC-32 unchecked: for layers, whose bytes are compared with SHA-256 digests
+/// before and after.
+///
+/// # Errors
+/// As [`decompressor`].
+pub fn layer_decompressor<'a>(reader: impl Read + Send + 'a) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
+    open(reader, Checksums::Ignored)
+}
+
+#[derive(Clone, Copy)]
+enum Checksums {
+    Checked,
+    Ignored,
+}
+
+fn open<'a>(
+    mut reader: impl Read + Send + 'a,
+    checksums: Checksums,
+) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
     let mut start = Vec::with_capacity(SNIFF_LENGTH);
     reader.by_ref().take(SNIFF_LENGTH as u64).read_to_end(&mut start)?;
     let compression = sniff(&start);
@@ -43,7 +67,10 @@ pub fn decompressor<'a>(mut reader: impl Read + Send + 'a) -> io::Result<(Compre
     let plain: Box<dyn Read + Send + 'a> = match compression {
         // Unbuffered: whoever reads a tar reads large slices.
         Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
+        Compression::Gzip => match checksums {
+            Checksums::Checked => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
+            Checksums::Ignored => Box::new(Inflater::new(buffered(whole))),
+        },
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered(whole))?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;

@@ -10,6 +10,7 @@ pub mod compression;
 pub mod entry;
 mod error;
 pub mod file;
+mod gzip;
 mod input;
 pub mod pack;
 pub mod path;
@@ -22,7 +23,7 @@ mod varint;
 pub mod view;
 mod write;
 
-pub use compression::{Bounded, SNIFF_LENGTH, decompressor, sniff};
+pub use compression::{Bounded, SNIFF_LENGTH, decompressor, layer_decompressor, sniff};
 pub use entry::{
     Content, ContentDigest, ContentHasher, EntryRef, IndexBuilder, Kind, LayerIndex, Metadata, NewEntry, PackId,
     Timestamp, Xattrs,

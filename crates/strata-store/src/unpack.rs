@@ -4,7 +4,7 @@
 //! async task ──Bytes──► inflate thread ──256 KiB buffers──► tar thread: SHA-256, headers, contents ─► pack
 //!   (socket, SHA-256 of the blob, staging)   ◄──empty buffers──
 //! ```
-//! Memory is bounded by the channels: 8 chunks from the socket, 6 buffers, the pack's buffer, one window of the
+//! Memory is bounded by the channels: 4 chunks from the socket, 4 buffers, the pack's buffer, one window of the
 //! decompressor, and the index. This is the only module that joins async and blocking code.
 
 use std::io::{self, Read};
@@ -12,7 +12,7 @@ use std::sync::{Arc, mpsc};
 
 use bytes::{Buf as _, Bytes};
 use strata_layer::{
-    LayerError, LayerIndex, LayerLimits, PackId, PackSink, PackWriter, ReadLayer, decompressor, read_layer,
+    LayerError, LayerIndex, LayerLimits, PackId, PackSink, PackWriter, ReadLayer, layer_decompressor, read_layer,
 };
 use strata_model::Compression;
 
@@ -20,8 +20,8 @@ use crate::known::KnownPacks;
 use crate::{NewPack, Packs, Result, StoreError};
 
 const BUFFER: usize = 256 << 10;
-const BUFFERS: usize = 6;
-const CHUNKS: usize = 8;
+const BUFFERS: usize = 4;
+const CHUNKS: usize = 4;
 
 /// A layer that was unpacked: its index, and its pack if it has contents of its own. Nothing of it is visible yet.
 pub(crate) struct Unpacked {
@@ -107,7 +107,7 @@ fn inflate(
     full: &mpsc::SyncSender<io::Result<Vec<u8>>>,
     empty: &mpsc::Receiver<Vec<u8>>,
 ) -> Compression {
-    let (compression, mut plain) = match decompressor(compressed) {
+    let (compression, mut plain) = match layer_decompressor(compressed) {
         Ok(opened) => opened,
         Err(error) => {
             let _ = full.send(Err(error));
