@@ -12,6 +12,10 @@ use rustix::io::Errno;
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 
+/// After so many bytes the kernel is told to begin writing them to disk, so that the sync at the end of a large file finds
+/// little left to do.
+const WRITE_BACK: u64 = 8 << 20;
+
 /// Changes to files and directories. Reading needs no seam.
 pub(crate) trait FileLayer: Send + Sync {
     /// Makes a directory whose parent is there.
@@ -62,7 +66,13 @@ impl FileLayer for SystemFiles {
     }
 
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        file.write_all_at(bytes, offset)
+        file.write_all_at(bytes, offset)?;
+        let end = offset + bytes.len() as u64;
+        if offset / WRITE_BACK != end / WRITE_BACK {
+            let start = offset / WRITE_BACK * WRITE_BACK;
+            crate::sys::start_write_back(file, start, end / WRITE_BACK * WRITE_BACK - start);
+        }
+        Ok(())
     }
 
     fn set_length(&self, file: &File, length: u64) -> io::Result<()> {

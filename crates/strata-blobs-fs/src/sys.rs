@@ -1,4 +1,4 @@
-//! Mapping the end of a sealed file into memory.
+//! System calls that std and rustix do not offer: mapping the end of a sealed file, and early write-back.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -22,4 +22,13 @@ impl MappedTail {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Lets the kernel begin to write `length` bytes at `offset` to disk, without waiting. A hint: durability comes from the
+/// sync that follows, so what the kernel answers does not matter.
+pub(crate) fn start_write_back(file: &File, offset: u64, length: u64) {
+    use std::os::fd::AsRawFd as _;
+    let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else { return };
+    // SAFETY: the descriptor is open while `file` is borrowed; the call takes numbers only and touches no memory of ours.
+    unsafe { libc::sync_file_range(file.as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
 }
