@@ -5,6 +5,7 @@
 //! remove them.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use strata_model::Platform;
@@ -99,13 +100,29 @@ pub fn unmount(root: &Path, target: &Path) -> Result<()> {
     fs::remove_file(&record).map_err(|source| EngineError::file("removing", &record, source))
 }
 
+/// Removes what is in a directory. An image may have directories that their owner may not change; to remove what is in
+/// them, an ordinary user makes them changeable first.
 fn remove_children(directory: &Path) -> Result<()> {
     let failed = |source| EngineError::file("removing the files in", directory, source);
     for child in fs::read_dir(directory).map_err(failed)? {
         let child = child.map_err(failed)?;
         let is_directory = child.file_type().map_err(failed)?.is_dir();
+        if is_directory && !rustix::process::geteuid().is_root() {
+            open_up(&child.path()).map_err(failed)?;
+        }
         let removed = if is_directory { fs::remove_dir_all(child.path()) } else { fs::remove_file(child.path()) };
         removed.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn open_up(directory: &Path) -> std::io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    for child in fs::read_dir(directory)? {
+        let child = child?;
+        if child.file_type()?.is_dir() {
+            open_up(&child.path())?;
+        }
     }
     Ok(())
 }
