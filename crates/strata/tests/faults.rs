@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use strata_model::Digest;
 use strata_testkit::{FakeRegistry, Fault, FaultRule, Image, golden};
 use support::{Run, Sandbox, run, sample_image, sample_registry};
 use tools::{MemoryMount, have, is_root};
@@ -27,12 +28,15 @@ fn impatient_sandbox() -> Sandbox {
 
 /// The names that a message may hold, which differ from run to run or are long.
 fn plain(text: &str, registry: &FakeRegistry, image: &Image) -> String {
+    let spoilt = |bytes: &[u8]| Digest::of(&bytes.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>()).to_string();
+    let known = [&image.layers[1].blob, &image.config, &image.manifest].map(|bytes| spoilt(bytes));
+    let text = known.iter().fold(text.to_owned(), |text, digest| text.replace(digest, "SPOILT"));
     text.replace(&registry.host(), "REGISTRY")
         .replace(&image.layers[1].digest().to_string(), "LAYER")
         .replace(&image.layers[1].digest().to_string()[7..19], "LAYER12")
         .replace(&image.id().to_string(), "CONFIG")
         .replace(&image.digest().to_string(), "MANIFEST")
-        .replace(&strata_model::Digest::of(b"another").to_string(), "ANOTHER")
+        .replace(&Digest::of(b"another").to_string(), "ANOTHER")
 }
 
 #[track_caller]
@@ -63,91 +67,102 @@ const FOR_EVER: &[Case] = &[
     Case {
         name: "no answer to the request for a manifest",
         rule: |_| FaultRule::new("/manifests/", Fault::NoAnswer),
-        stderr: "",
+        stderr: "Error response from daemon: Head \"http://REGISTRY/v2/sample/manifests/1\": connection closed before message completed\n",
     },
     Case {
         name: "silence after the request for a manifest",
         rule: |_| FaultRule::new("/manifests/", Fault::Delay(60_000)),
-        stderr: "",
+        stderr: "Error response from daemon: Head \"http://REGISTRY/v2/sample/manifests/1\": net/http: timeout awaiting response headers (after 1 s)\n",
     },
     Case {
         name: "silence within a manifest",
         rule: |_| FaultRule::new("/manifests/", Fault::HangAfter(10)),
-        stderr: "",
+        stderr: "Error response from daemon: Get \"http://REGISTRY/v2/sample/manifests/MANIFEST\": reading the answer: no data for 1 s\n",
     },
     Case {
         name: "silence within a configuration",
         rule: |image| FaultRule::new(config(image), Fault::HangAfter(10)),
-        stderr: "",
+        stderr: "Error response from daemon: blob CONFIG: Get \"http://REGISTRY/v2/sample/blobs/CONFIG\": reading the answer: no data for 1 s\n",
     },
     Case {
         name: "silence within a layer",
         rule: |image| FaultRule::new(layer(image), Fault::HangAfter(100_000)).method("GET"),
-        stderr: "",
+        stderr: "Error response from daemon: blob LAYER: Get \"http://REGISTRY/v2/sample/blobs/LAYER\": reading the answer: no data for 1 s\n",
     },
     Case {
         name: "a layer that never gets further",
         rule: |image| FaultRule::new(layer(image), Fault::DropAfter(0)).method("GET"),
-        stderr: "",
+        stderr: "Error response from daemon: blob LAYER: Get \"http://REGISTRY/v2/sample/blobs/LAYER\": reading the answer: end of file before message length reached\n",
     },
     Case {
         name: "another manifest than the header says",
         rule: |_| FaultRule::new("/manifests/", Fault::WrongDigestHeader),
-        stderr: "",
+        stderr: "Error response from daemon: manifest for REGISTRY/sample@ANOTHER not found: manifest unknown: manifest unknown\n",
     },
-    Case { name: "a manifest that is no JSON", rule: |_| FaultRule::new("/manifests/", Fault::WrongBytes), stderr: "" },
-    Case { name: "another configuration", rule: |image| FaultRule::new(config(image), Fault::WrongBytes), stderr: "" },
-    Case { name: "another layer", rule: |image| FaultRule::new(layer(image), Fault::WrongBytes), stderr: "" },
     Case {
-        name: "a layer that is too long",
-        rule: |image| FaultRule::new(layer(image), Fault::Longer(100)),
-        stderr: "",
+        name: "a manifest that is no JSON",
+        rule: |_| FaultRule::new("/manifests/", Fault::WrongBytes),
+        stderr: "Error response from daemon: manifest REGISTRY/sample@MANIFEST: expected digest MANIFEST, its bytes have SPOILT\nhint: the registry holds damaged or exchanged content; pull it from another source\n",
+    },
+    Case {
+        name: "another configuration",
+        rule: |image| FaultRule::new(config(image), Fault::WrongBytes),
+        stderr: "Error response from daemon: blob CONFIG: its bytes have digest SPOILT\nhint: the source holds damaged or exchanged content; pull it from another source\n",
+    },
+    Case {
+        name: "another layer",
+        rule: |image| FaultRule::new(layer(image), Fault::WrongBytes),
+        stderr: "Error response from daemon: blob LAYER: its bytes have digest SPOILT\nhint: the source holds damaged or exchanged content; pull it from another source\n",
     },
     Case {
         name: "a layer that is too short",
         rule: |image| FaultRule::new(layer(image), Fault::Shorter(100)),
-        stderr: "",
+        stderr: "Error response from daemon: blob LAYER: got 2000702 bytes, expected 2000802\n",
     },
     Case {
         name: "a registry that wants to know who asks",
         rule: |_| FaultRule::new("/manifests/", Fault::Status(401, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: pull access denied for REGISTRY/sample, repository does not exist or may require 'docker login': unauthorized: this is a test of failures\nhint: check the name; for a private repository, log in with `strata login REGISTRY`\n",
     },
     Case {
         name: "a repository that is out of bounds",
         rule: |_| FaultRule::new("/manifests/", Fault::Status(403, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: pull access denied for REGISTRY/sample, repository does not exist or may require 'docker login': denied: this is a test of failures\nhint: check the name; for a private repository, log in with `strata login REGISTRY`\n",
     },
     Case {
         name: "a layer that is out of bounds",
         rule: |image| FaultRule::new(layer(image), Fault::Status(403, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: blob LAYER: pull access denied for REGISTRY/sample, repository does not exist or may require 'docker login': denied: this is a test of failures\nhint: check the name; for a private repository, log in with `strata login REGISTRY`\n",
     },
     Case {
         name: "a layer that is not there",
         rule: |image| FaultRule::new(layer(image), Fault::Status(404, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: blob LAYER not found in REGISTRY/sample: not found: this is a test of failures\n",
     },
     Case {
         name: "a configuration that is not there",
         rule: |image| FaultRule::new(config(image), Fault::Status(404, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: blob CONFIG not found in REGISTRY/sample: not found: this is a test of failures\n",
     },
-    Case { name: "too many requests, for ever", rule: |_| FaultRule::too_many_requests("/manifests/", 1), stderr: "" },
+    Case {
+        name: "too many requests, for ever",
+        rule: |_| FaultRule::too_many_requests("/manifests/", 1),
+        stderr: "Error response from daemon: toomanyrequests: this is a test of failures\n",
+    },
     Case {
         name: "too many requests, until tomorrow",
         rule: |_| FaultRule::too_many_requests("/manifests/", 86_400),
-        stderr: "",
+        stderr: "Error response from daemon: toomanyrequests: this is a test of failures\n",
     },
     Case {
         name: "a registry that fails",
         rule: |_| FaultRule::new("/manifests/", Fault::Status(500, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: Get \"http://REGISTRY/v2/sample/manifests/1\": unknown: this is a test of failures\n",
     },
     Case {
         name: "a proxy whose registry is away",
         rule: |image| FaultRule::new(layer(image), Fault::Status(502, vec![])),
-        stderr: "",
+        stderr: "Error response from daemon: blob LAYER: Get \"http://REGISTRY/v2/sample/blobs/LAYER\": unknown: this is a test of failures\n",
     },
 ];
 
@@ -161,7 +176,7 @@ fn a_registry_that_keeps_failing_is_told_in_one_line() {
         let started = Instant::now();
         let pulled = sandbox.run(&["pull", "-q", &registry.reference("sample:1")]);
         assert!(started.elapsed() < PATIENCE, "{} took {:?}", case.name, started.elapsed());
-        assert_eq!(pulled.stdout, "", "{}", case.name);
+        assert!(!pulled.status.success() && pulled.stdout.is_empty(), "{}: {}", case.name, pulled.stdout);
         let stderr = plain(&pulled.failure(), &registry, &image);
         if let Some(difference) = golden::difference(case.stderr, &stderr) {
             wrong.push(format!("{}:\n{difference}", case.name));
@@ -232,7 +247,8 @@ fn what_does_not_exist_is_said_in_dockers_words() {
         ),
         (
             "nosuch:1",
-            "Error response from daemon: manifest for REGISTRY/nosuch:1 not found: manifest unknown: manifest unknown\n",
+            "Error response from daemon: repository REGISTRY/nosuch not found: name unknown: repository name not known to \
+             registry\n",
         ),
     ] {
         let stderr = sandbox.run(&["pull", &registry.reference(name)]).failure();
@@ -264,7 +280,8 @@ fn credentials_are_asked_for_and_used() {
     let refused = sandbox.run(&["pull", &reference]).failure();
     golden::assert_text(
         "Error response from daemon: pull access denied for REGISTRY/sample, repository does not exist or may require \
-         'docker login': denied: requested access to the resource is denied\n",
+         'docker login': unauthorized: incorrect username or password\nhint: check the name; for a private repository, \
+         log in with `strata login REGISTRY`\n",
         &shown(&refused),
     );
     let login = |password: &str| {
@@ -305,7 +322,10 @@ fn a_full_disk_is_told_and_left_whole() {
         let sandbox = Sandbox::new();
         let disk = MemoryMount::new(sandbox.root(), &format!("size={kibibytes}k"));
         let stderr = sandbox.run(&["pull", "-q", &reference]).failure();
-        assert!(stderr.to_lowercase().contains("no space left on device"), "{kibibytes} KiB: {stderr}");
+        // In the kernel's words, or in the catalog's.
+        let is_told =
+            ["No space left on device", "database or disk is full"].iter().any(|words| stderr.contains(words));
+        assert!(is_told, "{kibibytes} KiB: {stderr}");
         assert!(stderr.lines().count() <= 3, "{kibibytes} KiB: {stderr}");
         disk.remount("size=64m");
         assert_untouched(&sandbox, &format!("{kibibytes} KiB"));

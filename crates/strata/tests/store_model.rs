@@ -87,9 +87,11 @@ impl World {
     async fn perform(&mut self, operation: &Operation) {
         match *operation {
             Operation::Load { image, name } => {
-                let archive =
-                    strata_testkit::archive::oci(&self.images[image], &[("io.containerd.image.name", &canonical(name))])
-                        .tar(TarFormat::Ustar);
+                let archive = strata_testkit::archive::oci(
+                    &self.images[image],
+                    &[("io.containerd.image.name", &canonical(name))],
+                )
+                .tar(TarFormat::Ustar);
                 let request = LoadRequest { platform: None, view: ViewPolicy::Skip };
                 strata_engine::load(&self.store, Cursor::new(archive), &request, Arc::new(Silent)).await.unwrap();
                 self.model.names.insert(NAMES[name], image);
