@@ -114,6 +114,7 @@ impl ReadArchive {
     /// # Errors
     /// `Invalid` when a layer is not what the configuration says, or the image is an artifact.
     pub(crate) async fn stage(&self, store: &Store, lease: &Lease, variant: &ImageVariant) -> Result<Raw<Manifest>> {
+        stage_nothing(store, lease, variant).await?;
         let manifest = complete_manifest(store, variant).await?;
         check_diff_ids(variant, &self.layers)?;
         let (media_type, digest) = config_of(&manifest);
@@ -360,6 +361,16 @@ fn new_image(image: &ArchiveImage, variant: &ImageVariant, manifest: &Raw<Manife
         image.names.iter().map(|name| (name.name(), image.root.digest)).collect()
     };
     NewImage { manifest: manifest.digest(), digest_names, names }
+}
+
+/// Stages the layer of no bytes if the variant has it: old docker wrote layers without entries so. Any other file without
+/// bytes stands for a layer that is left out.
+async fn stage_nothing(store: &Store, lease: &Lease, variant: &ImageVariant) -> Result<()> {
+    let nothing = DiffId(Digest::of(b""));
+    if let Some(layer) = variant.layers.iter().find(|layer| layer.diff_id == Some(nothing)) {
+        store.begin_layer(lease, &layer.path).await?.finish(lease, None).await?;
+    }
+    Ok(())
 }
 
 /// The variant's manifest; made anew when the archive left out layers that are here already (an empty file stands for
