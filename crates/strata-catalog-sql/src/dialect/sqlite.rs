@@ -311,7 +311,7 @@ fn cause(error: &rusqlite::Error) -> String {
 fn file_error(path: &Path, error: &rusqlite::Error) -> Option<std::io::Error> {
     match error.sqlite_error_code()? {
         ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
-            std::fs::File::options().read(true).write(true).open(path).err()
+            std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path).err()
         }
         _ => None,
     }
