@@ -359,24 +359,46 @@ const ARCHIVES: &[(&str, Expected)] = &[
         Loads("Loaded image ID: sha256:ec9293436c2e66da44edb9efb8d41f6b13baf62283ebe846468bc992d76d7951\n"),
     ),
     ("docker-archives/emptyLayer.tar", Loads("Loaded image: matthughes/library-centos:6-2015.03.20\n")),
-    ("docker-archives/oci-name-only.tar.gz", Loads("")),
-    ("docker-archives/oci-non-docker-name.tar.gz", Loads("")),
+    ("docker-archives/oci-name-only.tar.gz", Loads("Loaded image: pretty-empty:latest\n")),
+    (
+        "docker-archives/oci-non-docker-name.tar.gz",
+        Loads("Loaded image ID: sha256:5c8aca8137ac47e84c69ae93ce650ce967917cc001ba7aad5494073fac75b8b6\n"),
+    ),
     ("docker-archives/oci-registry-name.tar.gz", Loads("Loaded image: example.com/empty:latest\n")),
-    ("docker-archives/oci-unnamed.tar.gz", Loads("")),
-    ("docker-archives/tarsum/collision/collision-0.tar", Refused("")),
-    ("ggcr-tarballs/mutate/overwritten_file.tar", Loads("")),
-    ("ggcr-tarballs/mutate/source_image.tar", Loads("")),
-    ("ggcr-tarballs/mutate/source_image_with_empty_layer_history.tar", Loads("")),
-    ("ggcr-tarballs/mutate/whiteout_dir.tar", Refused("")),
-    ("ggcr-tarballs/mutate/whiteout_image.tar", Loads("")),
-    ("ggcr-tarballs/tarball/content.tar", Refused("")),
-    ("ggcr-tarballs/tarball/no_manifest.tar", Refused("")),
-    ("ggcr-tarballs/tarball/null_manifest.tar", Refused("")),
-    ("ggcr-tarballs/tarball/test_bundle.tar", Loads("")),
-    ("ggcr-tarballs/tarball/test_image_1.tar", Loads("")),
-    ("ggcr-tarballs/tarball/test_image_2.tar", Loads("")),
-    ("ggcr-tarballs/tarball/test_link.tar", Loads("")),
-    ("ggcr-tarballs/tarball/test_load_manifest.tar", Loads("")),
+    (
+        "docker-archives/oci-unnamed.tar.gz",
+        Loads("Loaded image ID: sha256:5c8aca8137ac47e84c69ae93ce650ce967917cc001ba7aad5494073fac75b8b6\n"),
+    ),
+    (
+        "docker-archives/tarsum/collision/collision-0.tar",
+        Refused(
+            "not an image archive: open repositories: no such file or directory (nor manifest.json, nor index.json with oci-layout)\n",
+        ),
+    ),
+    ("ggcr-tarballs/mutate/overwritten_file.tar", Loads("Loaded image: bazel/pkg/v1/mutate:overwritten_file\n")),
+    ("ggcr-tarballs/mutate/source_image.tar", Loads("Loaded image: bazel/pkg/v1/mutate:source_image\n")),
+    (
+        "ggcr-tarballs/mutate/source_image_with_empty_layer_history.tar",
+        Loads("Loaded image: bazel/pkg/v1/mutate:source_image\n"),
+    ),
+    ("ggcr-tarballs/mutate/whiteout_dir.tar", Loads("Loaded image: localhost:5000/whiteout:latest\n")),
+    ("ggcr-tarballs/mutate/whiteout_image.tar", Loads("Loaded image: bazel/pkg/v1/mutate:whiteout_image\n")),
+    (
+        "ggcr-tarballs/tarball/content.tar",
+        Refused(
+            "not an image archive: open repositories: no such file or directory (nor manifest.json, nor index.json with oci-layout)\n",
+        ),
+    ),
+    ("ggcr-tarballs/tarball/no_manifest.tar", Loads("Loaded image: bazel/v1/tarball:test_image\n")),
+    ("ggcr-tarballs/tarball/null_manifest.tar", Refused("invalid manifest, manifest cannot be null (but can be [])\n")),
+    ("ggcr-tarballs/tarball/test_bundle.tar", Refused("invalid tag \"test_image_2\"\n")),
+    ("ggcr-tarballs/tarball/test_image_1.tar", Loads("Loaded image: bazel/v1/tarball:test_image_1\n")),
+    ("ggcr-tarballs/tarball/test_image_2.tar", Loads("Loaded image: bazel/v1/tarball:test_image_2\n")),
+    (
+        "ggcr-tarballs/tarball/test_link.tar",
+        Loads("Loaded image: bazel/v1/tarball:test_image_1\nLoaded image: bazel/v1/tarball:test_image_3\n"),
+    ),
+    ("ggcr-tarballs/tarball/test_load_manifest.tar", Loads("Loaded image: bazel/v1/tarball:test_image_1\n")),
 ];
 
 #[test]
