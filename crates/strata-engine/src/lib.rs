@@ -54,6 +54,7 @@ pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, 
 pub use push::{PushRequest, PushTarget, Pushed, prepare_push, push_target};
 pub use remove::{RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
 pub use save::{SaveFormat, SaveRequest, Saved, save};
+pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
 pub use tag::{parse_target, tag};
 pub use tags::{TagInfo, tags};
 pub use view::{ViewPolicy, image_view, prepare_view};

@@ -14,11 +14,11 @@ use strata_archive::{
 };
 use strata_layer::decompressor;
 use strata_model::{Compression, Descriptor, DiffId, Digest, Hasher, ImageId, Manifest, MediaType, Platform, Raw};
-use strata_store::{IngestedLayer, Lease, NewImage, Store, StoreError};
+use strata_store::{IngestedLayer, Lease, LeaseItem, NewImage, Store, StoreError};
 use strata_transfer::{Phase, Progress, ProgressEvent};
 
 use crate::view::{ViewPolicy, prepare_view};
-use crate::{EngineError, Result, event};
+use crate::{EngineError, Result, event, load_documents};
 
 const CHUNK: usize = 256 << 10;
 /// Layers that are being sealed and published while the next one is read.
@@ -115,7 +115,10 @@ impl ReadArchive {
     /// `Invalid` when a layer is not what the configuration says, or the image is an artifact.
     pub(crate) async fn stage(&self, store: &Store, lease: &Lease, variant: &ImageVariant) -> Result<Raw<Manifest>> {
         stage_nothing(store, lease, variant).await?;
-        let manifest = complete_manifest(store, variant).await?;
+        let manifest = match known_manifest(store, lease, variant).await? {
+            Some(known) => known,
+            None => complete_manifest(store, variant).await?,
+        };
         check_diff_ids(variant, &self.layers)?;
         let (media_type, digest) = config_of(&manifest);
         let Some(config) = &variant.config else {
@@ -371,6 +374,24 @@ async fn stage_nothing(store: &Store, lease: &Lease, variant: &ImageVariant) -> 
         store.begin_layer(lease, &layer.path).await?.finish(lease, None).await?;
     }
     Ok(())
+}
+
+/// The manifest that the store has of the same image, when the archive brought none: the image keeps the digest that it
+/// has in registries.
+async fn known_manifest(store: &Store, lease: &Lease, variant: &ImageVariant) -> Result<Option<Raw<Manifest>>> {
+    let (true, Some(config)) = (variant.synthesized, &variant.config) else { return Ok(None) };
+    let txn = store.read().await?;
+    let Some(row) = txn.image(&ImageId(Digest::of(config))).await? else { return Ok(None) };
+    let Ok(documents) = load_documents(&*txn, &row).await else { return Ok(None) };
+    let Manifest::Image(image) = documents.manifest.value() else { return Ok(None) };
+    for layer in &image.layers {
+        if txn.object(&layer.digest).await?.is_none_or(|object| object.damaged) {
+            return Ok(None);
+        }
+    }
+    drop(txn);
+    store.protect(lease, &[LeaseItem::Object(documents.manifest.digest())]).await?;
+    Ok(Some(documents.manifest))
 }
 
 /// The variant's manifest; made anew when the archive left out layers that are here already (an empty file stands for

@@ -1,1 +1,68 @@
-fn main() {}
+//! The program: puts the adapters together and hands over to the command line.
+
+mod memory;
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use strata_blobs_fs::{FsBlobs, FsPacks};
+use strata_catalog_sql::SqliteCatalog;
+use strata_cli::{Environment, LogLevel};
+use strata_registry::{RegistryRules, collect_periodically, router, serve};
+use strata_store::{Durability, Store, StoreError, StoreOptions};
+use tokio::net::TcpListener;
+use tracing::level_filters::LevelFilter;
+
+const CATALOG: &str = "catalog.sqlite";
+
+fn main() -> ExitCode {
+    memory::return_what_is_freed();
+    strata_cli::run(std::env::args_os().collect(), &Program)
+}
+
+/// Files, SQLite, rustls.
+struct Program;
+
+impl Environment for Program {
+    fn open_store(&self, root: &Path, durability: Durability) -> Result<Store, StoreError> {
+        let catalog = SqliteCatalog::open_with(root.join(CATALOG), durability)?;
+        let blobs = Arc::new(FsBlobs::open(root));
+        let packs = Arc::new(FsPacks::open(root));
+        let options = StoreOptions { durability, ..StoreOptions::default() };
+        Ok(Store::new(blobs, packs, Arc::new(catalog), options))
+    }
+
+    fn prepare_network(&self) {
+        // It fails when one is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+
+    fn serve_registry<'a>(
+        &'a self,
+        store: Store,
+        listener: TcpListener,
+        shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>> {
+        let router = router(store.clone(), RegistryRules::default());
+        Box::pin(async move {
+            tokio::select! {
+                served = serve(listener, router, shutdown) => served,
+                () = collect_periodically(store) => Ok(()),
+            }
+        })
+    }
+
+    fn start_log(&self, level: LogLevel) {
+        let level = match level {
+            LogLevel::Error => LevelFilter::ERROR,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        };
+        let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).try_init();
+    }
+}

@@ -1,0 +1,125 @@
+//! `info`: this machine and its store.
+
+use strata_engine::{ListRequest, list};
+use strata_format::Value;
+use strata_format::size::bytes_size;
+use strata_format::template::Struct;
+
+use super::inspect::parse_template;
+use super::version::VERSION;
+use crate::command_line::{CommandDefinition, FlagKind, Flags};
+use crate::context::Context;
+use crate::output::{print, print_line};
+use crate::report::Outcome;
+
+pub(super) fn definition() -> CommandDefinition {
+    CommandDefinition::new("info", "[OPTIONS]", "Display system-wide information", |context, flags| {
+        Box::pin(run(context, flags))
+    })
+    .flag("f/format", FlagKind::Text("string"), "Format output using a custom template")
+    .examples(&[("info --format '{{.DockerRootDir}}'", "Where the store lies")])
+}
+
+/// What is told, gathered once for both forms.
+struct Facts {
+    images: usize,
+    root: String,
+    kernel: String,
+    operating_system: String,
+    architecture: String,
+    processors: usize,
+    memory: u64,
+    name: String,
+}
+
+async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
+    let images = list(context.store()?, &ListRequest { all: true, filters: Vec::new() }).await?.len();
+    let facts = Facts::gather(images, context.root()?.display().to_string());
+    match flags.text("format").as_deref() {
+        None => print(&facts.plain()),
+        Some("json") => print_line(strata_format::go_json::to_string(
+            &facts.value().to_json(),
+            strata_format::go_json::Escape::Minimal,
+        )),
+        Some(text) => print_line(parse_template(text)?.execute(&facts.value())?),
+    }
+}
+
+impl Facts {
+    fn gather(images: usize, root: String) -> Facts {
+        let system = rustix::system::uname();
+        let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
+        Facts {
+            images,
+            root,
+            kernel: text(system.release()),
+            operating_system: operating_system(),
+            architecture: text(system.machine()),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: rustix::system::sysinfo().totalram as u64,
+            name: text(system.nodename()),
+        }
+    }
+
+    fn plain(&self) -> String {
+        let lines = [
+            "Containers: 0".to_owned(),
+            "  Running: 0".to_owned(),
+            "  Paused: 0".to_owned(),
+            "  Stopped: 0".to_owned(),
+            format!("Images: {}", self.images),
+            format!("Server Version: {VERSION}"),
+            "Storage Driver: strata".to_owned(),
+            "Swarm: inactive".to_owned(),
+            format!("Kernel Version: {}", self.kernel),
+            format!("Operating System: {}", self.operating_system),
+            "OSType: linux".to_owned(),
+            format!("Architecture: {}", self.architecture),
+            format!("CPUs: {}", self.processors),
+            format!("Total Memory: {}", bytes_size(self.memory as f64)),
+            format!("Name: {}", self.name),
+            format!("Docker Root Dir: {}", self.root),
+            "Debug Mode: false".to_owned(),
+            "Experimental: false".to_owned(),
+            "Insecure Registries:".to_owned(),
+            "  ::1/128".to_owned(),
+            "  127.0.0.0/8".to_owned(),
+            "Live Restore Enabled: true".to_owned(),
+        ];
+        let mut text =
+            format!("Client: Strata\n Version:    {VERSION}\n Context:    default\n Debug Mode: false\n\nServer:\n");
+        for line in lines {
+            text.push_str(&format!(" {line}\n"));
+        }
+        text.push('\n');
+        text
+    }
+
+    fn value(&self) -> Value {
+        Struct::new("system.dockerInfo")
+            .field("Containers", 0)
+            .field("ContainersRunning", 0)
+            .field("ContainersPaused", 0)
+            .field("ContainersStopped", 0)
+            .field("Images", self.images as u64)
+            .field("Driver", "strata")
+            .field("KernelVersion", self.kernel.as_str())
+            .field("OperatingSystem", self.operating_system.as_str())
+            .field("OSType", "linux")
+            .field("Architecture", self.architecture.as_str())
+            .field("IndexServerAddress", strata_registry_client::DOCKER_HUB_KEY)
+            .field("NCPU", self.processors as u64)
+            .field("MemTotal", self.memory)
+            .field("DockerRootDir", self.root.as_str())
+            .field("Name", self.name.as_str())
+            .field("ServerVersion", VERSION)
+            .into()
+    }
+}
+
+/// The name that `/etc/os-release` gives.
+fn operating_system() -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.map_or("Linux".to_owned(), |name| name.trim_matches('"').to_owned())
+}

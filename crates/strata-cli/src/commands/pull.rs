@@ -1,0 +1,178 @@
+//! `pull`: from a registry into the store.
+
+use strata_engine::{PullOutcome, PullRequest, Pulled, all_tags, plan_pull, pull};
+use strata_format::size::human_size;
+use strata_format::table;
+use strata_model::{Platform, Reference};
+
+use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::context::Context;
+use crate::output::{complain, print, print_line};
+use crate::progress::{Display, LayerProgress, Shown, Words};
+use crate::report::{Failure, Failures, Outcome};
+
+pub(super) fn definition() -> CommandDefinition {
+    CommandDefinition::new(
+        "pull",
+        "[OPTIONS] NAME[:TAG|@DIGEST]",
+        "Download an image from a registry",
+        |context, flags| Box::pin(run(context, flags)),
+    )
+    .arity(Arity::OneOrMore)
+    .on_workers()
+    .flag("a/all-tags", FlagKind::Bool, "Download all tagged images in the repository")
+    .flag("dry-run", FlagKind::Bool, "Show what would be fetched, how big it is, and what is here already")
+    .flag("platform", FlagKind::Text("string"), "Set platform if server is multi-platform capable")
+    .flag("q/quiet", FlagKind::Bool, "Suppress verbose output")
+    .flag("verbose", FlagKind::Bool, "Show what is left of the registry's rate limit")
+    .ignored_flag("disable-content-trust", FlagKind::Bool)
+    .examples(&[
+        ("pull nginx", "The image that the tag latest of nginx means"),
+        ("pull nginx redis:7 ghcr.io/me/app", "Several images"),
+        ("pull --platform linux/arm64 nginx", "For another platform; both stay under the tag"),
+        ("pull --dry-run nginx", "What would be fetched"),
+    ])
+}
+
+/// What all names of one command line have in common.
+struct Job<'a> {
+    context: &'a Context<'a>,
+    platform: Option<Platform>,
+    is_quiet: bool,
+    is_verbose: bool,
+}
+
+async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
+    let job = Job {
+        context,
+        platform: context.platform_or_default(flags)?,
+        is_quiet: flags.is_set("quiet"),
+        is_verbose: flags.is_set("verbose"),
+    };
+    let mut failures = Failures::default();
+    for name in flags.arguments() {
+        let outcome = if flags.is_set("dry-run") {
+            job.plan(&name).await
+        } else if flags.is_set("all-tags") {
+            job.pull_all_tags(&name).await
+        } else {
+            job.pull(&name).await
+        };
+        failures.note(outcome);
+    }
+    failures.outcome()
+}
+
+impl Job<'_> {
+    async fn pull(&self, name: &str) -> Outcome {
+        let reference = self.context.reference(name)?;
+        if reference.is_name_only() && !self.is_quiet {
+            print_line("Using default tag: latest")?;
+        }
+        let reference = reference.with_default_tag();
+        let pulled = self.pull_one(&reference).await?;
+        self.print_status(&reference.familiar(), pulled.outcome)?;
+        print_line(&reference)
+    }
+
+    async fn pull_all_tags(&self, name: &str) -> Outcome {
+        let reference = self.context.reference(name)?;
+        if !reference.is_name_only() {
+            return Err(Failure::bare("tag can't be used with --all-tags/-a"));
+        }
+        let mut outcome = PullOutcome::UpToDate;
+        for tag in all_tags(self.context.client()?, &reference).await? {
+            if self.pull_one(&reference.with_tag(tag)).await?.outcome == PullOutcome::Downloaded {
+                outcome = PullOutcome::Downloaded;
+            }
+        }
+        self.print_status(&reference.familiar_name(), outcome)?;
+        print_line(reference.name())
+    }
+
+    /// Pulls one tag or digest; prints its block up to the line with the digest.
+    async fn pull_one(&self, reference: &Reference) -> Outcome<Pulled> {
+        let heading = match (reference.digest(), reference.tag()) {
+            (None, Some(tag)) => format!("{tag}: Pulling from {}", reference.repository()),
+            _ => format!("{reference}: Pulling from {}", reference.repository()),
+        };
+        let display = Display::choose(self.context, self.is_quiet);
+        let progress = LayerProgress::new(display, Words::Pull, Shown::Layers, Some(heading));
+        let client = self.context.client()?;
+        let pulled = match pull(self.context.store()?, client, &self.request(reference), &*progress).await {
+            Ok(pulled) => pulled,
+            Err(error) => {
+                progress.abandon();
+                let failure = Failure::from(error);
+                return Err(if progress.has_begun() { failure.without_prefix() } else { failure });
+            }
+        };
+        progress.finish();
+        if !self.is_quiet {
+            print_line(format_args!("Digest: {}", pulled.digest))?;
+        }
+        if self.is_verbose {
+            self.report_rate_limit(reference)?;
+        }
+        Ok(pulled)
+    }
+
+    fn request(&self, reference: &Reference) -> PullRequest {
+        PullRequest {
+            reference: reference.clone(),
+            platform: self.platform.clone(),
+            limits: self.context.limits(),
+            view: self.context.view_policy(),
+        }
+    }
+
+    fn print_status(&self, name: &str, outcome: PullOutcome) -> Outcome {
+        match (self.is_quiet, outcome) {
+            (true, _) => Ok(()),
+            (false, PullOutcome::UpToDate) => print_line(format_args!("Status: Image is up to date for {name}")),
+            (false, PullOutcome::Downloaded) => {
+                print_line(format_args!("Status: Downloaded newer image for {name}"))
+            }
+        }
+    }
+
+    fn report_rate_limit(&self, reference: &Reference) -> Outcome {
+        let Some(limit) = self.context.client()?.rate_limit(reference.host()) else {
+            complain(&format!("Rate limit: {} tells none", reference.host()));
+            return Ok(());
+        };
+        let number = |count: Option<u64>| count.map_or("?".to_owned(), |count| count.to_string());
+        let window = limit.window_seconds.map(|seconds| format!(" in {} hours", seconds / 3600)).unwrap_or_default();
+        let source = limit.source.map(|source| format!(", counted for {source}")).unwrap_or_default();
+        complain(&format!(
+            "Rate limit: {} of {} pulls left{window}{source}",
+            number(limit.remaining),
+            number(limit.limit)
+        ));
+        Ok(())
+    }
+
+    /// Prints what a pull would fetch.
+    async fn plan(&self, name: &str) -> Outcome {
+        let reference = self.context.reference(name)?.with_default_tag();
+        let plan = plan_pull(self.context.store()?, self.context.client()?, &self.request(&reference)).await?;
+        let mut rows = String::from("LAYER\tSIZE\tSTATUS\n");
+        let (mut missing, mut total) = (0, 0);
+        for (position, (blob, is_here)) in plan.blobs.iter().enumerate() {
+            total += blob.size;
+            missing += if *is_here { 0 } else { blob.size };
+            let name = if position == 0 { "config".to_owned() } else { blob.digest.short() };
+            let status = if *is_here { "Already exists" } else { "Would be fetched" };
+            rows.push_str(&format!("{name}\t{}\t{status}\n", human_size(blob.size as f64)));
+        }
+        let platform = plan.platform.map(|platform| format!(" ({platform})")).unwrap_or_default();
+        print(&format!(
+            "{}{platform}\nDigest: {}\n{}To be fetched: {} of {}\n",
+            reference.familiar(),
+            plan.digest,
+            table::align(&rows),
+            human_size(missing as f64),
+            human_size(total as f64)
+        ))
+    }
+}

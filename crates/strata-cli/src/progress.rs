@@ -1,0 +1,206 @@
+//! Progress of layers: docker's words, as plain lines or live.
+//!
+//! Events come from several threads; one lock orders them. Plain output has one line for each change of a layer's state.
+//! Live output has one line per layer, rewritten in place, and below them the sum with speed and time left.
+
+mod live;
+mod plain;
+mod words;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strata_model::{Digest, DiffId};
+use strata_transfer::{Phase, Progress, ProgressEvent};
+
+use crate::context::Context;
+use crate::output::stdout_is_terminal;
+
+pub(crate) use words::Words;
+
+/// Where progress goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Display {
+    /// Nowhere.
+    Silent,
+    /// Lines.
+    Plain,
+    /// One line per layer, rewritten.
+    Live,
+}
+
+impl Display {
+    /// Plain when piped or when asked for, live on a terminal.
+    pub(crate) fn choose(context: &Context<'_>, is_quiet: bool) -> Display {
+        match (is_quiet, stdout_is_terminal() && context.allows_live_progress()) {
+            (true, _) => Display::Silent,
+            (false, true) => Display::Live,
+            (false, false) => Display::Plain,
+        }
+    }
+}
+
+/// Which blobs are shown, and under which names.
+pub(crate) enum Shown {
+    /// All but the first, which is the configuration: the mover tells of it before the layers. Named by their digests.
+    Layers,
+    /// These, by what docker calls them.
+    Known(HashMap<Digest, String>),
+    /// All.
+    All,
+}
+
+/// Shows the progress of one transfer.
+pub(crate) struct LayerProgress {
+    state: Mutex<State>,
+}
+
+struct State {
+    display: Display,
+    words: Words,
+    shown: Shown,
+    /// Printed before the first event.
+    heading: Option<String>,
+    configuration: Option<Digest>,
+    /// Whether the image's configuration was here already: then layers that are here are no news.
+    is_known: bool,
+    last: HashMap<Digest, Phase>,
+    has_begun: bool,
+    /// From which repository a registry mounts a blob.
+    origins: HashMap<Digest, String>,
+    live: live::Live,
+}
+
+impl LayerProgress {
+    /// Progress in these words; `heading` is printed when the transfer begins.
+    pub(crate) fn new(display: Display, words: Words, shown: Shown, heading: Option<String>) -> Arc<LayerProgress> {
+        LayerProgress::with_origins(display, words, shown, heading, HashMap::new())
+    }
+
+    /// The progress of a push; `origins` says from which repository each blob would be mounted.
+    pub(crate) fn of_push(
+        display: Display,
+        names: HashMap<Digest, String>,
+        origins: HashMap<Digest, String>,
+    ) -> Arc<LayerProgress> {
+        LayerProgress::with_origins(display, Words::Push, Shown::Known(names), None, origins)
+    }
+
+    fn with_origins(
+        display: Display,
+        words: Words,
+        shown: Shown,
+        heading: Option<String>,
+        origins: HashMap<Digest, String>,
+    ) -> Arc<LayerProgress> {
+        let state = State {
+            display,
+            words,
+            shown,
+            heading,
+            configuration: None,
+            is_known: false,
+            last: HashMap::new(),
+            has_begun: false,
+            origins,
+            live: live::Live::new(),
+        };
+        Arc::new(LayerProgress { state: Mutex::new(state) })
+    }
+
+    /// Whether anything was transferred: from then on docker tells errors in its stream.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.lock().has_begun
+    }
+
+    /// Prints the heading if no event has, and ends the live lines.
+    pub(crate) fn finish(&self) {
+        let mut state = self.lock();
+        state.begin();
+        state.live.finish();
+    }
+
+    /// Ends the live lines after a failure.
+    pub(crate) fn abandon(&self) {
+        self.lock().live.finish();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for LayerProgress {
+    fn event(&self, event: ProgressEvent) {
+        self.lock().event(event);
+    }
+}
+
+impl State {
+    fn begin(&mut self) {
+        self.has_begun = true;
+        if let Some(heading) = self.heading.take()
+            && self.display != Display::Silent
+        {
+            plain::print(&heading);
+        }
+    }
+
+    fn event(&mut self, event: ProgressEvent) {
+        self.begin();
+        let Some(name) = self.name(&event) else { return };
+        if self.is_known && event.phase == Phase::Existed {
+            return;
+        }
+        match self.display {
+            Display::Silent => {}
+            Display::Plain => {
+                let is_news = self.last.insert(event.digest, event.phase) != Some(event.phase);
+                if is_news {
+                    for status in self.words.plain(event.phase) {
+                        plain::print(&format!("{name}: {status}{}", self.origin(&event)));
+                    }
+                }
+            }
+            Display::Live => {
+                let status = format!("{}{}", self.words.status(event.phase), self.origin(&event));
+                self.live.event(&name, &status, event);
+            }
+        }
+    }
+
+    /// ` from REPOSITORY` for a blob that was mounted, where that is known.
+    fn origin(&self, event: &ProgressEvent) -> String {
+        match self.origins.get(&event.digest) {
+            Some(repository) if event.phase == Phase::Mounted => format!(" from {repository}"),
+            _ => String::new(),
+        }
+    }
+
+    /// The name of the event's blob; `None` for blobs that are not shown.
+    fn name(&mut self, event: &ProgressEvent) -> Option<String> {
+        match &self.shown {
+            Shown::All => Some(event.digest.short()),
+            Shown::Known(names) => names.get(&event.digest).cloned(),
+            Shown::Layers => {
+                let configuration = *self.configuration.get_or_insert(event.digest);
+                if configuration == event.digest {
+                    self.is_known |= event.phase == Phase::Existed;
+                    return None;
+                }
+                Some(event.digest.short())
+            }
+        }
+    }
+}
+
+/// The names under which docker shows the layers of a push: their diff IDs.
+pub(crate) fn diff_id_names(layers: &[(Digest, DiffId)]) -> HashMap<Digest, String> {
+    layers.iter().map(|(blob, diff_id)| (*blob, diff_id.0.short())).collect()
+}
+
+/// Distinct layers in docker's order, the topmost first.
+pub(crate) fn topmost_first(layers: &[(Digest, DiffId)]) -> Vec<(Digest, DiffId)> {
+    let mut seen = HashSet::new();
+    layers.iter().rev().filter(|(blob, _)| seen.insert(*blob)).copied().collect()
+}

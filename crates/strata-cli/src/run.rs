@@ -1,0 +1,102 @@
+//! From the program's arguments to its exit code.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::process::ExitCode;
+
+use strata_store::{Durability, Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::command_line::{Invocation, RunsOn};
+use crate::commands;
+use crate::context::Context;
+use crate::output::print_line;
+use crate::report::{Failure, Outcome};
+
+/// How much is logged to stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Failures only.
+    Error,
+    /// And what is odd.
+    Warn,
+    /// And what happens; docker's default.
+    Info,
+    /// And why.
+    Debug,
+}
+
+/// What the program is composed of; the binary provides it, so that this crate knows no adapter.
+pub trait Environment {
+    /// Opens the store below `root`, which is made when it is not there.
+    ///
+    /// # Errors
+    /// As the adapters say.
+    fn open_store(&self, root: &Path, durability: Durability) -> Result<Store, StoreError>;
+
+    /// Called once before the first connection is made: installs the TLS provider.
+    fn prepare_network(&self);
+
+    /// Serves the store's repositories until `shutdown` is ready.
+    fn serve_registry<'a>(
+        &'a self,
+        store: Store,
+        listener: TcpListener,
+        shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
+
+    /// Starts logging to stderr.
+    fn start_log(&self, level: LogLevel);
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for, and returns the exit code.
+pub fn run(arguments: Vec<OsString>, environment: &dyn Environment) -> ExitCode {
+    let code = match dispatch(arguments, environment) {
+        Ok(()) => 0,
+        Err(failure) => failure.report(),
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(arguments: Vec<OsString>, environment: &dyn Environment) -> Outcome {
+    let invocation = Invocation::parse(commands::tree(), arguments)?;
+    if invocation.shows_version() {
+        return print_line(commands::version_line());
+    }
+    let Some(command) = invocation.command() else { return invocation.print_help() };
+    environment.start_log(invocation.global().log_level);
+    let flags = invocation.flags();
+    let context = Context::new(environment, &invocation);
+    let runtime = match command.runs_on {
+        RunsOn::Caller => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        RunsOn::Workers => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+    };
+    let runtime = runtime.map_err(|cause| Failure::bare(format!("starting threads: {cause}")))?;
+    let work = (command.run)(&context, &flags);
+    let outcome = runtime.block_on(async {
+        match command.runs_on {
+            RunsOn::Caller => work.await,
+            RunsOn::Workers => until_interrupted(work).await,
+        }
+    });
+    // What is still being written stays staged; the next run takes it up.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// A command that is interrupted leaves its staged downloads for the next one.
+async fn until_interrupted(work: impl Future<Output = Outcome>) -> Outcome {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return work.await;
+    };
+    tokio::select! {
+        outcome = work => outcome,
+        _ = interrupt.recv() => Err(Failure::silent(130)),
+        _ = terminate.recv() => Err(Failure::silent(143)),
+    }
+}

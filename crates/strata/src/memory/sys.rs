@@ -1,0 +1,18 @@
+//! glibc's `mallopt`.
+#![allow(unsafe_code)]
+
+/// Buffers from this size on are mapped on their own.
+#[cfg(target_env = "gnu")]
+const LARGE: i32 = 128 << 10;
+#[cfg(target_env = "gnu")]
+const HEAPS: i32 = 2;
+
+/// Sets the options; other C libraries have their own ways and are left alone.
+pub(super) fn set_up_malloc() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes numbers only; called before any thread is started.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, HEAPS);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+    }
+}
