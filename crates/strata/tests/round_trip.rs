@@ -92,7 +92,9 @@ fn load_reads_what_skopeo_writes() {
             assert_eq!(id(&sandbox, "example.com/from/oci:1"), image.id().to_string(), "{what}");
             let back = sandbox.path("back");
             sandbox.run(&["copy", "store:example.com/from/oci:1", &format!("oci:{}", text(&back))]).success();
-            assert_eq!(layout_digest(&back), image.digest(), "{what}");
+            // Into a layout, skopeo compresses what is not compressed.
+            let is_kept = what != "without compression";
+            assert_eq!(layout_digest(&back) == image.digest(), is_kept, "{what}");
         }
         sandbox.run(&["fsck"]).success();
     }
@@ -449,16 +451,61 @@ fn every_archive_is_in_the_table() {
 
 /// Every layout directory under `testdata/` that holds its blobs, and what must come of copying it into the store.
 const LAYOUTS: &[(&str, Expected)] = &[
-    ("ggcr-tarballs/layout/test_gc_image_unknown_mediatype", Refused("")),
-    ("ggcr-tarballs/layout/test_gc_index", Loads("")),
-    ("ggcr-tarballs/layout/test_index", Loads("")),
-    ("ggcr-tarballs/layout/test_index_media_type", Refused("")),
+    (
+        "ggcr-tarballs/layout/test_gc_image_unknown_mediatype",
+        Refused(
+            "Error response from daemon: OCI layout TESTDATA/ggcr-tarballs/layout/test_gc_image_unknown_mediatype: sha256:32589985702551b6c56033bb3334432a0a513bf9d6aceda0f67c42b003850720 is of type application/vnd.oci.descriptor.v1+json, no image\n",
+        ),
+    ),
+    (
+        "ggcr-tarballs/layout/test_gc_index",
+        Refused(
+            "Error response from daemon: OCI layout TESTDATA/ggcr-tarballs/layout/test_gc_index: it holds no image or more than one, choose an image\n",
+        ),
+    ),
+    (
+        "ggcr-tarballs/layout/test_index",
+        Refused(
+            "Error response from daemon: OCI layout TESTDATA/ggcr-tarballs/layout/test_index: it holds no image or more than one, choose an image\n",
+        ),
+    ),
+    (
+        "ggcr-tarballs/layout/test_index_media_type",
+        Refused(
+            "Error response from daemon: sha256:b544f71ecd82372bc9a3c0dbef378abfd2734fe437df81ff6e242a0d720d8e3e holds no container image: artifacts can be copied between registries, not pulled\n",
+        ),
+    ),
     ("ggcr-tarballs/layout/test_index_one_image", Loads("")),
-    ("manifests/oci-layout/delete_image_only_one_image", Loads("")),
-    ("manifests/oci-layout/delete_image_multiple_images", Refused("")),
-    ("manifests/oci-layout/delete_image_shared_blobs_dir", Refused("")),
-    ("manifests/oci-layout/manifest", Refused("")),
-    ("manifests/oci-layout/two_images_manifest", Refused("")),
+    (
+        "manifests/oci-layout/delete_image_only_one_image",
+        Refused(
+            "Error response from daemon: blob sha256:a527179158cd5cebc11c152b8637b47ce96c838ba2aa0de66d14f45cedc11423: got more than the expected 585 bytes\n",
+        ),
+    ),
+    (
+        "manifests/oci-layout/delete_image_multiple_images",
+        Refused(
+            "Error response from daemon: OCI layout TESTDATA/manifests/oci-layout/delete_image_multiple_images: it holds no image or more than one, choose an image\n",
+        ),
+    ),
+    (
+        "manifests/oci-layout/delete_image_shared_blobs_dir",
+        Refused(
+            "Error response from daemon: reading TESTDATA/manifests/oci-layout/delete_image_shared_blobs_dir/blobs/sha256/eaa95f3cfaac07c8a5153eb77c933269586ad0226c83405776be08547e4d2a18: No such file or directory (os error 2)\n",
+        ),
+    ),
+    (
+        "manifests/oci-layout/manifest",
+        Refused(
+            "Error response from daemon: reading TESTDATA/manifests/oci-layout/manifest/oci-layout: No such file or directory (os error 2)\n",
+        ),
+    ),
+    (
+        "manifests/oci-layout/two_images_manifest",
+        Refused(
+            "Error response from daemon: reading TESTDATA/manifests/oci-layout/two_images_manifest/oci-layout: No such file or directory (os error 2)\n",
+        ),
+    ),
 ];
 
 #[test]
@@ -482,6 +529,17 @@ fn every_layout_of_other_projects_is_read_or_refused() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The media type that a registry would deliver a manifest with.
+fn type_of(manifest: &[u8]) -> String {
+    let document: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let unnamed = match &document {
+        _ if document["schemaVersion"] == 1 => "application/vnd.docker.distribution.manifest.v1+prettyjws",
+        _ if document["manifests"].is_array() => "application/vnd.oci.image.index.v1+json",
+        _ => "application/vnd.oci.image.manifest.v1+json",
+    };
+    document["mediaType"].as_str().unwrap_or(unnamed).to_owned()
+}
+
 /// Manifests of other projects in a registry: what `manifest inspect` and `pull` say. The blobs are not there, so that the
 /// best that a pull can do is to miss the first of them.
 #[test]
@@ -489,15 +547,6 @@ fn every_manifest_of_other_projects_is_understood_or_refused() {
     let registry = FakeRegistry::start();
     let sandbox = Sandbox::new();
     let mut transcript = String::new();
-    let types = [
-        ("v2s1", "application/vnd.docker.distribution.manifest.v1+prettyjws"),
-        ("schema1", "application/vnd.docker.distribution.manifest.v1+prettyjws"),
-        ("v2list", "application/vnd.docker.distribution.manifest.list.v2+json"),
-        ("v2s2", "application/vnd.docker.distribution.manifest.v2+json"),
-        ("schema2", "application/vnd.docker.distribution.manifest.v2+json"),
-        ("ociv1.image.index", "application/vnd.oci.image.index.v1+json"),
-        ("ociv1nomime.image.index", "application/vnd.oci.image.index.v1+json"),
-    ];
     for file in fixture::files(&fixture::path("manifests")) {
         let name = file.file_name().unwrap().to_str().unwrap();
         let is_manifest =
@@ -505,19 +554,22 @@ fn every_manifest_of_other_projects_is_understood_or_refused() {
         if !is_manifest {
             continue;
         }
-        let media_type = types
-            .iter()
-            .find(|(start, _)| name.starts_with(start))
-            .map_or("application/vnd.oci.image.manifest.v1+json", |(_, kind)| *kind);
-        let media_type = MediaType::parse(media_type);
-        registry.add_manifest("given", "1", &media_type, &std::fs::read(&file).unwrap());
+        let bytes = std::fs::read(&file).unwrap();
+        let media_type = MediaType::parse(type_of(&bytes).as_str());
+        registry.add_manifest("given", "1", &media_type, &bytes);
         let reference = registry.reference("given:1");
+        // Layers with addresses elsewhere would be fetched from there.
+        let elsewhere = name.contains(".everything.");
+        let shown = text(&file).strip_prefix(text(&fixture::path("manifests/"))).unwrap();
         for arguments in [&["manifest", "inspect", &reference][..], &["pull", "-q", &reference]] {
+            if elsewhere && arguments[0] == "pull" {
+                continue;
+            }
             let done = sandbox.run(arguments);
             assert!(!done.stderr.contains("panicked"), "{name}: {}", done.stderr);
             let said = if done.status.success() { "understood\n".to_owned() } else { done.stderr };
             let said = said.replace(&registry.host(), "REGISTRY");
-            transcript.push_str(&format!("{name}: {}: {said}", arguments[0]));
+            transcript.push_str(&format!("{shown}: {}: {said}", arguments[0]));
         }
     }
     assert_eq!(sandbox.run(&["images", "-aq"]).success(), "");
