@@ -56,7 +56,10 @@ impl ImageSink for RepositoryClient {
         let descriptor = &blob.descriptor;
         let endpoint = self.own_endpoint().await.map_err(|failure| self.writing_error(*failure))?;
         let origins = match self.mount_origins(source.origin()) {
-            MountOrigins::SameRepository => return Ok(BlobOutcome::Existed),
+            MountOrigins::SameRepository => {
+                progress.event(event(descriptor, Phase::Existed, 0));
+                return Ok(BlobOutcome::Existed);
+            }
             MountOrigins::Others(origins) => origins,
         };
         let mut session = None;
@@ -65,14 +68,20 @@ impl ImageSink for RepositoryClient {
                 self.cancel(&endpoint, unused).await;
             }
             match self.mount(&endpoint, &descriptor.digest, origin).await {
-                Ok(Mount::Mounted) => return Ok(BlobOutcome::Mounted),
+                Ok(Mount::Mounted) => {
+                    progress.event(event(descriptor, Phase::Mounted, 0));
+                    return Ok(BlobOutcome::Mounted);
+                }
                 Ok(Mount::Session(location)) => session = Some(location),
                 // Not allowed to read there, or mounting is not understood: the blob is uploaded.
                 Err(failure) => tracing::debug!(error = %failure.error, from = %origin, "mount refused"),
             }
         }
         match self.upload(&endpoint, session, source, descriptor, progress).await {
-            Ok(()) => Ok(BlobOutcome::Copied),
+            Ok(()) => {
+                progress.event(event(descriptor, Phase::Complete, descriptor.size));
+                Ok(BlobOutcome::Copied)
+            }
             Err(failure) => {
                 Err(self.writing_error(*failure).while_doing(format_args!("pushing blob {}", descriptor.digest)))
             }
