@@ -27,7 +27,7 @@ use crate::layout_directory::LayoutDirectory;
 use crate::lookup::FoundBy;
 use crate::pull::platform_choice;
 use crate::push::{complete_index, compressed_manifest, mount_candidates};
-use crate::view::{ViewPolicy, prepare_view};
+use crate::view::{ViewAcceptance, ViewPolicy};
 use crate::{EngineError, Result, event, find_image};
 
 /// How to copy.
@@ -312,11 +312,9 @@ impl Job<'_> {
         let event = names
             .first()
             .map(|name| event::image_event(self.store.now(), action, &name.familiar(), &name.familiar_name()));
-        let sink = StoreSink::new(self.store, lease, rows, repository, event);
+        let acceptance = ViewAcceptance { store: self.store, policy: self.options.view };
+        let sink = StoreSink::new(self.store, lease, rows, repository, event).with_acceptance(&acceptance);
         let copied = self.send(source, &sink).await?;
-        for published in sink.published() {
-            prepare_view(self.store, &published.row, self.options.view).await?;
-        }
         Ok(report(&copied))
     }
 }

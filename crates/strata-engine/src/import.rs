@@ -9,7 +9,7 @@ use strata_model::{Descriptor, Digest, ImageId, MediaType, Platform, Reference};
 use strata_store::{NewImage, Store, StoreError};
 
 use crate::change::apply_change;
-use crate::view::{ViewPolicy, prepare_view};
+use crate::view::{ViewPolicy, accept_image};
 use crate::{EngineError, Result, event};
 
 const CHUNK: usize = 256 << 10;
@@ -53,10 +53,8 @@ pub async fn import(store: &Store, input: impl Read + Send + 'static, request: &
     let image = NewImage { manifest: manifest.digest(), digest_names: Vec::new(), names };
     let id = ImageId(digest);
     let events = [event::image_event(store.now(), "import", &id.to_string(), &id.to_string())];
-    let published = store.publish_images(&lease, &[manifest], &[image], &events).await?;
-    for image in &published {
-        prepare_view(store, &image.row, request.view).await?;
-    }
+    accept_image(store, manifest.value(), request.view).await?;
+    store.publish_images(&lease, &[manifest], &[image], &events).await?;
     store.release(lease).await?;
     event::snapshot(store).await;
     Ok(id)

@@ -17,7 +17,7 @@ use strata_model::{Compression, Descriptor, DiffId, Digest, Hasher, ImageId, Man
 use strata_store::{IngestedLayer, Lease, LeaseItem, NewImage, Store, StoreError};
 use strata_transfer::{Phase, Progress, ProgressEvent};
 
-use crate::view::{ViewPolicy, prepare_view};
+use crate::view::{ViewPolicy, accept_image};
 use crate::{EngineError, Result, event, load_documents};
 
 const CHUNK: usize = 256 << 10;
@@ -297,6 +297,7 @@ async fn publish(store: &Store, lease: &Lease, archive: &ReadArchive, request: &
             let manifest = archive.stage(store, lease, variant).await?;
             // Attestations look like images, but have no file system.
             if is_file_system(&manifest) {
+                accept_image(store, manifest.value(), request.view).await?;
                 images.push(new_image(image, variant, &manifest));
                 any = true;
                 if image.names.is_empty() {
@@ -316,6 +317,10 @@ async fn publish(store: &Store, lease: &Lease, archive: &ReadArchive, request: &
             );
         }
     }
+    if archive.images.images.is_empty() {
+        // A manifest.json that is an empty list: docker takes it, and so do we.
+        return Ok(loaded);
+    }
     if images.is_empty() {
         let reason = match &request.platform {
             Some(platform) => format!("the archive holds no image for {platform}"),
@@ -328,7 +333,6 @@ async fn publish(store: &Store, lease: &Lease, archive: &ReadArchive, request: &
         let renamed =
             image.moved.iter().filter_map(|(name, former)| Some((crate::name_reference(name)?.familiar(), *former)));
         loaded.renamed.extend(renamed);
-        prepare_view(store, &image.row, request.view).await?;
     }
     Ok(loaded)
 }

@@ -76,7 +76,9 @@ async fn remove_summary(
     for name in summary.names.iter().filter(|name| !kept.contains(name)) {
         removal.by_name(txn, &summary.row, name).await?;
     }
-    Ok(())
+    // A digest of another repository may still hold it; no tag does.
+    let is_left = txn.image(&summary.row.id).await?.is_some() && txn.names_of_image(&summary.row.id).await?.is_empty();
+    if is_left { removal.by_id(txn, &summary.row, true).await } else { Ok(()) }
 }
 
 /// Of each repository the names of its newest images.

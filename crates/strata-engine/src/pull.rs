@@ -8,7 +8,7 @@ use strata_transfer::{
     read_small_blob,
 };
 
-use crate::view::{ViewPolicy, prepare_view};
+use crate::view::{ViewAcceptance, ViewPolicy};
 use crate::{EngineError, Result, event};
 
 const MAX_CONFIG_SIZE: u64 = 8 << 20;
@@ -73,7 +73,9 @@ pub async fn pull(
         (None, Some(tag)) => vec![(reference.name(), tag.to_string())],
         _ => Vec::new(),
     };
-    let sink = StoreSink::new(store, &lease, names, Some(reference.name()), Some(pull_event(store, &reference)));
+    let acceptance = ViewAcceptance { store, policy: request.view };
+    let sink = StoreSink::new(store, &lease, names, Some(reference.name()), Some(pull_event(store, &reference)))
+        .with_acceptance(&acceptance);
     let plan = CopyPlan {
         target: reference.target(),
         platforms: platform_choice(request.platform.as_ref()),
@@ -85,9 +87,6 @@ pub async fn pull(
         .first()
         .map(|published| published.row.id)
         .ok_or_else(|| EngineError::invalid(format!("{}: the registry sent no image", reference.familiar())))?;
-    for published in &published {
-        prepare_view(store, &published.row, request.view).await?;
-    }
     store.release(lease).await?;
     crate::event::snapshot(store).await;
     let came = |(spec, outcome): &(BlobSpec, BlobOutcome)| match outcome {

@@ -3,10 +3,12 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use strata_erofs::{Places, write_image};
 use strata_layer::{ContentDigest, ImageView, LayerIndex, merge};
-use strata_model::{ChainId, DiffId};
-use strata_store::{BlobBytes, ImageRow, PackFile, Store, StoreError};
+use strata_model::{ChainId, DiffId, ImageConfig, MAX_MANIFEST_SIZE, Manifest, Raw};
+use strata_store::{Acceptance, BlobBytes, ImageRow, PackFile, Store, StoreError};
+use strata_transfer::TransferError;
 
 use crate::{EngineError, Result, load_documents};
 
@@ -34,13 +36,16 @@ pub struct OpenedView {
 /// # Errors
 /// When a layer's index is damaged or the layers contradict each other.
 pub async fn image_view(store: &Store, image: &ImageRow) -> Result<OpenedView> {
-    let txn = store.read().await?;
-    let layers = load_documents(&*txn, image).await?.config.value().rootfs.diff_ids.clone();
-    drop(txn);
-    merge_layers(store, image, &layers).await
+    let layers = image_layers(store, image).await?;
+    merge_layers(store, &image.id.to_string(), &layers).await
 }
 
-async fn merge_layers(store: &Store, image: &ImageRow, layers: &[DiffId]) -> Result<OpenedView> {
+async fn image_layers(store: &Store, image: &ImageRow) -> Result<Vec<DiffId>> {
+    let txn = store.read().await?;
+    Ok(load_documents(&*txn, image).await?.config.value().rootfs.diff_ids.clone())
+}
+
+async fn merge_layers(store: &Store, name: &str, layers: &[DiffId]) -> Result<OpenedView> {
     let mut indexes: Vec<LayerIndex> = Vec::with_capacity(layers.len());
     for diff_id in layers {
         indexes.push(store.layer_index(diff_id).await?);
@@ -48,9 +53,36 @@ async fn merge_layers(store: &Store, image: &ImageRow, layers: &[DiffId]) -> Res
     let view = tokio::task::spawn_blocking(move || merge(&indexes.iter().collect::<Vec<_>>()))
         .await
         .map_err(|cause| StoreError::Malformed { what: "a worker thread".into(), cause: cause.to_string() })?
-        .map_err(|cause| EngineError::Merge { image: image.id.to_string(), cause })?;
+        .map_err(|cause| EngineError::Merge { image: name.to_owned(), cause })?;
     let packs = store.open_packs(view.packs()).await?;
     Ok(OpenedView { view, packs })
+}
+
+/// Merges the layers of an image whose manifest is about to be published, so that none becomes visible that has no files
+/// to show; its EROFS image is made at the same time if the policy asks for it. Artifacts have no layers to merge.
+///
+/// # Errors
+/// As [`image_view`].
+pub(crate) async fn accept_image(store: &Store, manifest: &Manifest, policy: ViewPolicy) -> Result<()> {
+    let Manifest::Image(image) = manifest else { return Ok(()) };
+    if !image.config.media_type.is_image_config() || image.layers.iter().any(|layer| !layer.media_type.is_layer()) {
+        return Ok(());
+    }
+    let bytes = store.small_object(&image.config.digest, MAX_MANIFEST_SIZE as u64).await?;
+    let config = ImageConfig::parse(&bytes).map_err(|cause| StoreError::Malformed {
+        what: format!("image configuration {}", image.config.digest),
+        cause: cause.to_string(),
+    })?;
+    let layers = config.rootfs.diff_ids;
+    let Some(chain) = ChainId::of(&layers) else { return Ok(()) };
+    if store.view(&chain).await?.is_some() {
+        return Ok(());
+    }
+    let opened = merge_layers(store, &image.config.digest.to_string(), &layers).await?;
+    match policy {
+        ViewPolicy::Prepare => write_view(store, &chain, opened).await,
+        ViewPolicy::Skip => Ok(()),
+    }
 }
 
 /// Makes the EROFS image of an image if the policy asks for it and the store does not have it.
@@ -69,16 +101,32 @@ pub async fn prepare_view(store: &Store, image: &ImageRow, policy: ViewPolicy) -
 /// # Errors
 /// As [`image_view`].
 pub(crate) async fn erofs_image(store: &Store, image: &ImageRow) -> Result<Option<Arc<dyn BlobBytes>>> {
-    let txn = store.read().await?;
-    let layers = load_documents(&*txn, image).await?.config.value().rootfs.diff_ids.clone();
-    drop(txn);
+    let layers = image_layers(store, image).await?;
     let Some(chain) = ChainId::of(&layers) else { return Ok(None) };
     if let Some(existing) = store.view(&chain).await? {
         return Ok(Some(existing));
     }
-    let opened = merge_layers(store, image, &layers).await?;
+    let opened = merge_layers(store, &image.id.to_string(), &layers).await?;
     write_view(store, &chain, opened).await?;
     Ok(store.view(&chain).await?)
+}
+
+/// Accepts images for the store's sink.
+pub(crate) struct ViewAcceptance<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) policy: ViewPolicy,
+}
+
+#[async_trait]
+impl Acceptance for ViewAcceptance<'_> {
+    async fn accept(&self, manifest: &Raw<Manifest>) -> strata_transfer::Result<()> {
+        accept_image(self.store, manifest.value(), self.policy).await.map_err(|error| TransferError {
+            kind: error.kind(),
+            hint: error.hint(),
+            message: error.to_string(),
+            retryable: false,
+        })
+    }
 }
 
 async fn write_view(store: &Store, chain: &ChainId, opened: OpenedView) -> Result<()> {

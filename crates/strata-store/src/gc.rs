@@ -166,7 +166,35 @@ impl Store {
             freed += self.remove_doomed(&collection).await?;
         }
         freed += self.inner.blobs.sweep_staged(now - DAY).await?;
+        freed += self.forget_unused_views().await?;
         Ok(freed)
+    }
+
+    /// Views whose image never came to be published, or went away with a catalog that was rebuilt.
+    async fn forget_unused_views(&self) -> Result<u64> {
+        let mut txn = self.write("forgetting unused views").await?;
+        let mut collection = Collection::default();
+        let views = txn.views().await?;
+        let mut used = std::collections::HashSet::new();
+        if !views.is_empty() {
+            for image in txn.images().await? {
+                used.extend(image_chain(&*txn, &image.id).await?);
+            }
+        }
+        for (chain, location) in views {
+            if !used.contains(&chain) {
+                txn.delete_view(&chain).await?;
+                collection.doomed.push(doomed(DoomedKind::Blob, location));
+            }
+        }
+        if collection.doomed.is_empty() {
+            return Ok(0);
+        }
+        for row in &collection.doomed {
+            txn.insert_doomed(row).await?;
+        }
+        txn.commit().await?;
+        self.remove_doomed(&collection).await
     }
 }
 

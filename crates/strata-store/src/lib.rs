@@ -42,7 +42,7 @@ pub use ingest::{IngestedLayer, LayerIngest, layer_media_type};
 pub use lease::Lease;
 pub use object_reader::{LayerReader, ObjectReader, PackContents};
 pub use packs::{NewPack, PackFile, Packs};
-pub use place::{StoreSink, StoreSource};
+pub use place::{Acceptance, StoreSink, StoreSource};
 pub use publish::{NewImage, PublishedImage, set_name};
 pub use rebuild::Rebuilt;
 pub use store::{Clock, Store, StoreOptions, SystemClock};

@@ -44,6 +44,13 @@ impl ImageSource for StoreSource {
     }
 }
 
+/// Looks at an image whose blobs are here before it becomes visible.
+#[async_trait]
+pub trait Acceptance: Send + Sync {
+    /// An error refuses it: nothing is published.
+    async fn accept(&self, manifest: &Raw<Manifest>) -> Result<()>;
+}
+
 /// The store, taking one image (or all platforms of one) under local names.
 pub struct StoreSink<'a> {
     store: &'a Store,
@@ -51,6 +58,7 @@ pub struct StoreSink<'a> {
     names: Vec<(String, String)>,
     repository: Option<String>,
     event: Option<EventRow>,
+    acceptance: Option<&'a dyn Acceptance>,
     manifests: Mutex<Vec<Raw<Manifest>>>,
     published: Mutex<Vec<PublishedImage>>,
 }
@@ -65,7 +73,13 @@ impl<'a> StoreSink<'a> {
         event: Option<EventRow>,
     ) -> StoreSink<'a> {
         let (manifests, published) = (Mutex::default(), Mutex::default());
-        StoreSink { store, lease, names, repository, event, manifests, published }
+        StoreSink { store, lease, names, repository, event, acceptance: None, manifests, published }
+    }
+
+    /// Asks `acceptance` about each image before it is published.
+    #[must_use]
+    pub fn with_acceptance(self, acceptance: &'a dyn Acceptance) -> StoreSink<'a> {
+        StoreSink { acceptance: Some(acceptance), ..self }
     }
 
     /// What was published, once the copy is finished.
@@ -127,6 +141,11 @@ impl ImageSink for StoreSink<'_> {
                     resolved.digest
                 ),
             ));
+        }
+        if let Some(acceptance) = self.acceptance {
+            for manifest in manifests.iter().filter(is_image) {
+                acceptance.accept(manifest).await?;
+            }
         }
         let events: Vec<EventRow> = self.event.iter().cloned().collect();
         let published = self.store.publish_images(self.lease, &manifests, &images, &events).await?;

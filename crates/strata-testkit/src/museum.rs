@@ -152,7 +152,7 @@ pub fn layers() -> Vec<Exhibit> {
         "pax-record-length-lies" Refuse || pax_data(b"99999999 path=a\n");
         "pax-record-without-key" Refuse || pax_data(b"5 =x\n");
         "pax-header-of-2-mib" Refuse || pax_data(&[b'x'; 2 << 20]);
-        "pax-header-declared-huge" Refuse || TarBuilder::new(TarFormat::Pax)
+        "pax-header-declared-huge" Refuse || TarBuilder::new(TarFormat::Gnu)
             .entry(&TarEntry::new(b'x', "x").declared_size(1 << 40)).finish();
         "pax-path-with-nul" Refuse || TarBuilder::new(TarFormat::Pax)
             .pax(b'x', &[("path", b"a\0b")]).entry(&TarEntry::file("a", "")).finish();

@@ -62,7 +62,7 @@ impl Transcript {
         }
         match done.status.code() {
             Some(0) => text.push('\n'),
-            code => writeln!(text, "exit code: {code:?}\n").unwrap(),
+            code => writeln!(text, "exit code: {}\n", code.unwrap_or(-1)).unwrap(),
         }
         self.text.push_str(&self.normal(&text));
     }
@@ -103,12 +103,25 @@ impl Transcript {
     }
 }
 
+/// The words of a command line: between spaces, except within `'`.
 fn words(line: &str) -> Vec<String> {
-    let mut words = vec![];
-    for (at, part) in line.split('\'').enumerate() {
-        match at % 2 {
-            0 => words.extend(part.split_whitespace().map(str::to_owned)),
-            _ => words.push(part.to_owned()),
+    let mut words: Vec<String> = Vec::new();
+    let (mut is_quoted, mut is_open) = (false, false);
+    for character in line.chars() {
+        match character {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => {
+                is_open = false;
+                continue;
+            }
+            _ => {}
+        }
+        if !is_open {
+            words.push(String::new());
+            is_open = true;
+        }
+        if character != '\'' {
+            words.last_mut().expect("an open word").push(character);
         }
     }
     words
@@ -192,8 +205,8 @@ fn with_registry(name: &'static str) -> (Transcript, FakeRegistry) {
     };
     let index = Index::new(vec![variant("linux/amd64"), variant("linux/arm64"), variant("linux/arm/v7")]);
     registry.add_index("team/many", "1", &index);
-    // Ports have five digits, and so has the name: columns stay as wide as they were.
-    transcript.name(registry.host(), "registry.host:port");
+    // Ports have five digits, and so has what stands for them: columns stay as wide as they were.
+    transcript.name(registry.host(), "127.0.0.1:PPPPP");
     (transcript, registry)
 }
 
@@ -495,13 +508,14 @@ fn archives() {
     transcript.run_all(&["load -i text.tar", "load -i empty.tar", "load --platform linux/s390x -i all.tar"]);
     let damaged = |name: &str, from: &[u8], to: &[u8]| {
         let mut bytes = archive::docker(&[(&gamma(), &["damaged:1"])]).tar(TarFormat::Gnu);
-        let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+        let at = bytes.windows(from.len()).rposition(|window| window == from).unwrap();
         bytes[at..at + to.len()].copy_from_slice(to);
         std::fs::write(transcript.sandbox.path(name), bytes).unwrap();
     };
     damaged("layer.tar", b"alone\0\0", b"ALONE");
     damaged("name.tar", b"damaged:1", b"DAMAGED:1");
-    transcript.run_all(&["load -i layer.tar", "load -i name.tar", "images -a"]);
+    damaged("config.tar", b"\"architecture\"", b"\"Architecture\"");
+    transcript.run_all(&["load -i layer.tar", "load -i name.tar", "load -i config.tar", "images -a"]);
     transcript.check();
 }
 
@@ -551,7 +565,7 @@ fn pulls_and_pushes() {
         transcript.run(&line);
     }
     // The commands themselves were written with the registry's address.
-    transcript.text = transcript.text.replace(&registry.host(), "registry.host:port");
+    transcript.text = transcript.text.replace(&registry.host(), "127.0.0.1:PPPPP");
     transcript.check();
 }
 

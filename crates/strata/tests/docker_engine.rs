@@ -23,6 +23,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("rmi Upper", "20.10 does not say which name must be lowercase, 28 does"),
     ("image inspect nosuch", "20.10 puts `no such image: nosuch: ` before what 28 says"),
     ("image inspect -f '{{.Id}}' alpha nosuch gamma", "20.10 puts `no such image: nosuch: ` before what 28 says"),
+    ("save nosuch", "20.10 does not add `:latest`, 28 does"),
     ("images one two", "docker 28.2 misprints `SRun` here"),
     ("load -i SANDBOX/text.tar", "20.10 unpacks in a process of its own, and names its exit status"),
     ("load -i SANDBOX/empty.tar", "the daemon names a file in a directory of its own"),
@@ -114,12 +115,25 @@ impl Pair {
     }
 }
 
+/// The words of a command line: between spaces, except within `'`.
 fn words(line: &str) -> Vec<String> {
-    let mut words = vec![];
-    for (at, part) in line.split('\'').enumerate() {
-        match at % 2 {
-            0 => words.extend(part.split_whitespace().map(str::to_owned)),
-            _ => words.push(part.to_owned()),
+    let mut words: Vec<String> = Vec::new();
+    let (mut is_quoted, mut is_open) = (false, false);
+    for character in line.chars() {
+        match character {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => {
+                is_open = false;
+                continue;
+            }
+            _ => {}
+        }
+        if !is_open {
+            words.push(String::new());
+            is_open = true;
+        }
+        if character != '\'' {
+            words.last_mut().expect("an open word").push(character);
         }
     }
     words

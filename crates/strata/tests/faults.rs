@@ -296,7 +296,8 @@ fn credentials_are_asked_for_and_used() {
     };
     let wrong = login("wrong\n").failure();
     golden::assert_text(
-        "Error response from daemon: Get \"http://REGISTRY/v2/\": unauthorized: incorrect username or password\n",
+        "Error response from daemon: Get \"http://REGISTRY/v2/\": unauthorized: incorrect username or password\n\
+         hint: log in again with `strata login REGISTRY`\n",
         &shown(&wrong),
     );
     assert!(!sandbox.path("docker/config.json").exists(), "a wrong password was kept");

@@ -118,7 +118,7 @@ fn docker_pushes_and_pulls() {
     assert_eq!(id(&client, &name("docker/sample:1")), image.id().to_string());
     let missing = docker.run(&["pull", &name("team/sample:nope")]).failure();
     let expected = format!(
-        "Error response from daemon: manifest for {} not found: manifest unknown: manifest unknown\n",
+        "Error response from daemon: manifest for {} not found: manifest unknown: manifest nope is not in repository team/sample\n",
         name("team/sample:nope")
     );
     assert_eq!(missing, expected);

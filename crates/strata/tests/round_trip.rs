@@ -81,7 +81,12 @@ fn load_reads_what_skopeo_writes() {
         let source = format!("oci-archive:{}", text(&source));
         let (oci, docker) = (sandbox.path("oci.tar"), sandbox.path("docker.tar"));
         skopeo_copy(&source, &format!("oci-archive:{}:example.com/from/oci:1", text(&oci)));
-        // OCI media types alone can hold zstd, so skopeo packs such layers anew for the other.
+        if what == "zstd" {
+            // Skopeo cannot write such layers into a docker archive.
+            sandbox.run(&["load", "-i", text(&oci)]).success();
+            assert_eq!(id(&sandbox, "example.com/from/oci:1"), image.id().to_string(), "{what}");
+            continue;
+        }
         skopeo_copy(&source, &format!("docker-archive:{}:example.com/from/docker:1", text(&docker)));
         let printed = sandbox.run(&["load", "-i", text(&oci)]).success();
         assert_eq!(printed, "Loaded image: example.com/from/oci:1\n", "{what}");
@@ -192,6 +197,7 @@ fn a_registry_of_others_keeps_every_digest() {
     let name = |rest: &str| format!("{}/{rest}", registry.address);
     first.run(&["tag", "sample:1", &name("team/sample:1")]).success();
     let pushed = first.run(&["push", &name("team/sample:1")]).success();
+    assert_eq!(pushed.matches(": Pushed\n").count(), 3, "{pushed}");
     let last = format!("1: digest: {} size: {}\n", image.digest(), image.manifest.len());
     assert!(pushed.ends_with(&last), "{pushed}");
     assert_eq!(skopeo_digest(&format!("docker://{}", name("team/sample:1"))), image.digest());
@@ -454,56 +460,54 @@ const LAYOUTS: &[(&str, Expected)] = &[
     (
         "ggcr-tarballs/layout/test_gc_image_unknown_mediatype",
         Refused(
-            "Error response from daemon: OCI layout TESTDATA/ggcr-tarballs/layout/test_gc_image_unknown_mediatype: sha256:32589985702551b6c56033bb3334432a0a513bf9d6aceda0f67c42b003850720 is of type application/vnd.oci.descriptor.v1+json, no image\n",
+            "OCI layout TESTDATA/ggcr-tarballs/layout/test_gc_image_unknown_mediatype: sha256:32589985702551b6c56033bb3334432a0a513bf9d6aceda0f67c42b003850720 is of type application/vnd.oci.descriptor.v1+json, no image\n",
         ),
     ),
     (
         "ggcr-tarballs/layout/test_gc_index",
         Refused(
-            "Error response from daemon: OCI layout TESTDATA/ggcr-tarballs/layout/test_gc_index: it holds no image or more than one, choose an image\n",
+            "OCI layout TESTDATA/ggcr-tarballs/layout/test_gc_index: it holds no image or more than one, choose an image\nhint: images of this layout: 1, 3, 4\n",
         ),
     ),
     (
         "ggcr-tarballs/layout/test_index",
         Refused(
-            "Error response from daemon: OCI layout TESTDATA/ggcr-tarballs/layout/test_index: it holds no image or more than one, choose an image\n",
+            "OCI layout TESTDATA/ggcr-tarballs/layout/test_index: it holds no image or more than one, choose an image\nhint: images of this layout: 1, 2, 3, 4\n",
         ),
     ),
     (
         "ggcr-tarballs/layout/test_index_media_type",
         Refused(
-            "Error response from daemon: sha256:b544f71ecd82372bc9a3c0dbef378abfd2734fe437df81ff6e242a0d720d8e3e holds no container image: artifacts can be copied between registries, not pulled\n",
+            "sha256:b544f71ecd82372bc9a3c0dbef378abfd2734fe437df81ff6e242a0d720d8e3e holds no container image: artifacts can be copied between registries, not pulled\n",
         ),
     ),
     ("ggcr-tarballs/layout/test_index_one_image", Loads("")),
     (
         "manifests/oci-layout/delete_image_only_one_image",
         Refused(
-            "Error response from daemon: blob sha256:a527179158cd5cebc11c152b8637b47ce96c838ba2aa0de66d14f45cedc11423: got more than the expected 585 bytes\n",
+            "blob sha256:a527179158cd5cebc11c152b8637b47ce96c838ba2aa0de66d14f45cedc11423: got more than the expected 585 bytes\n",
         ),
     ),
     (
         "manifests/oci-layout/delete_image_multiple_images",
         Refused(
-            "Error response from daemon: OCI layout TESTDATA/manifests/oci-layout/delete_image_multiple_images: it holds no image or more than one, choose an image\n",
+            "OCI layout TESTDATA/manifests/oci-layout/delete_image_multiple_images: it holds no image or more than one, choose an image\nhint: images of this layout: latest, 3.18.3, 3, 3.18, 3.17.5, 3.16.7, 1.0.0\n",
         ),
     ),
     (
         "manifests/oci-layout/delete_image_shared_blobs_dir",
         Refused(
-            "Error response from daemon: reading TESTDATA/manifests/oci-layout/delete_image_shared_blobs_dir/blobs/sha256/eaa95f3cfaac07c8a5153eb77c933269586ad0226c83405776be08547e4d2a18: No such file or directory (os error 2)\n",
+            "reading TESTDATA/manifests/oci-layout/delete_image_shared_blobs_dir/blobs/sha256/eaa95f3cfaac07c8a5153eb77c933269586ad0226c83405776be08547e4d2a18: No such file or directory (os error 2)\n",
         ),
     ),
     (
         "manifests/oci-layout/manifest",
-        Refused(
-            "Error response from daemon: reading TESTDATA/manifests/oci-layout/manifest/oci-layout: No such file or directory (os error 2)\n",
-        ),
+        Refused("reading TESTDATA/manifests/oci-layout/manifest/oci-layout: No such file or directory (os error 2)\n"),
     ),
     (
         "manifests/oci-layout/two_images_manifest",
         Refused(
-            "Error response from daemon: reading TESTDATA/manifests/oci-layout/two_images_manifest/oci-layout: No such file or directory (os error 2)\n",
+            "reading TESTDATA/manifests/oci-layout/two_images_manifest/oci-layout: No such file or directory (os error 2)\n",
         ),
     ),
 ];

@@ -175,7 +175,7 @@ fn files(root: &Path, folder: &str) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_agrees_with_the_model(operations in prop::collection::vec(operation(), 1..14)) {

@@ -1,6 +1,6 @@
 //! A store of its own for each test, and the built program on it.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
