@@ -16,8 +16,7 @@ use crate::run::LogLevel;
 use crate::{help, usage};
 
 /// The function of a command.
-pub(crate) type RunCommand =
-    for<'a> fn(&'a Context<'a>, &'a Flags<'a>) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+pub(crate) type RunCommand = for<'a> fn(&'a Context<'a>, &'a Flags<'a>) -> Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// How many arguments a command takes, and how docker says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +52,8 @@ pub(crate) enum RunsOn {
     Caller,
     /// Several: for what moves bytes. Interrupting it ends it in order.
     Workers,
+    /// Several, for a command that takes care of interrupts itself.
+    WorkersUntilItEnds,
 }
 
 /// What a flag takes.
@@ -300,7 +301,7 @@ impl Invocation {
         let invocation = Invocation {
             program,
             path,
-            global: global_options(&leaf).map_err(Failure::bare)?,
+            global: global_options(&matches, &leaf).map_err(Failure::bare)?,
             matches: leaf,
             tree,
             wants_help,
@@ -434,10 +435,11 @@ fn is_set(matches: &ArgMatches, name: &str) -> bool {
     text.and_then(|text| parse_bool(text)).unwrap_or(false)
 }
 
-fn global_options(matches: &ArgMatches) -> Result<GlobalOptions, String> {
-    let text = |name: &str| matches.try_get_one::<String>(name).ok().flatten().cloned();
-    let log_level = match text("log-level").as_deref() {
-        _ if is_set(matches, "debug") => LogLevel::Debug,
+/// Flags with a short form stand before the command; clap hands the others down to it.
+fn global_options(program: &ArgMatches, command: &ArgMatches) -> Result<GlobalOptions, String> {
+    let log_level = program.try_get_one::<String>("log-level").ok().flatten();
+    let log_level = match log_level.map(String::as_str) {
+        _ if is_set(program, "debug") => LogLevel::Debug,
         None | Some("") => LogLevel::Warn,
         Some("debug" | "trace") => LogLevel::Debug,
         Some("info") => LogLevel::Info,
@@ -445,11 +447,12 @@ fn global_options(matches: &ArgMatches) -> Result<GlobalOptions, String> {
         Some("error" | "fatal" | "panic") => LogLevel::Error,
         Some(other) => return Err(format!("unable to parse logging level: {other}")),
     };
+    let text = |name: &str| command.try_get_one::<String>(name).ok().flatten();
     Ok(GlobalOptions {
         root: text("root").map(PathBuf::from),
         config: text("config").map(PathBuf::from),
-        no_sync: is_set(matches, "no-sync"),
-        no_progress: is_set(matches, "no-progress"),
+        no_sync: is_set(command, "no-sync"),
+        no_progress: is_set(command, "no-progress"),
         log_level,
     })
 }
@@ -579,5 +582,123 @@ fn one_value(arg: Arg, definition: &FlagDefinition, name: &'static str) -> Arg {
     match definition.default {
         Some(default) => arg.default_value(default),
         None => arg,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Outcome<Invocation> {
+        let words = line.split(' ').map(OsString::from).collect();
+        Invocation::parse(crate::commands::tree(), words)
+    }
+
+    fn refused(line: &str) -> (String, u8) {
+        match parse(line) {
+            Ok(_) => panic!("{line} was understood"),
+            Err(failure) => (failure.message, failure.code),
+        }
+    }
+
+    #[test]
+    fn the_tree_is_what_clap_accepts() {
+        clap_tree(&crate::commands::tree()).debug_assert();
+    }
+
+    #[test]
+    fn flags_stand_anywhere_and_take_go_s_values() {
+        let parsed = parse("strata images -qa --no-trunc=false --filter label=a=b x -f dangling=true").unwrap();
+        let flags = parsed.flags();
+        assert!(flags.is_set("quiet") && flags.is_set("all") && !flags.is_set("no-trunc") && !flags.is_set("digests"));
+        assert_eq!(flags.texts("filter"), ["label=a=b", "dangling=true"]);
+        assert_eq!(flags.arguments(), ["x"]);
+        assert!(!parse("strata history -H=false x").unwrap().flags().is_set("human"));
+        assert!(parse("strata history x").unwrap().flags().is_set("human"));
+        assert_eq!(parse("strata rmi -- -x").unwrap().flags().arguments(), ["-x"]);
+        assert_eq!(parse("strata images --format -x").unwrap().flags().text("format").as_deref(), Some("-x"));
+        let last = parse("strata pull --platform linux/arm64 --platform amd64 x").unwrap();
+        assert_eq!(last.flags().text("platform").as_deref(), Some("amd64"));
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command() {
+        for line in ["strata --root /a --no-sync images", "strata images --root /a --no-sync"] {
+            let parsed = parse(line).unwrap();
+            assert_eq!(parsed.global().root.as_deref(), Some(Path::new("/a")), "{line}");
+            assert!(parsed.global().no_sync, "{line}");
+        }
+        assert_eq!(parse("strata -D images").unwrap().global().log_level, LogLevel::Debug);
+        assert_eq!(parse("strata --log-level=info images").unwrap().global().log_level, LogLevel::Info);
+        assert_eq!(parse("strata images").unwrap().global().log_level, LogLevel::Warn);
+        assert_eq!(refused("strata -l loud images").0, "unable to parse logging level: loud");
+        assert!(parse("strata -v").unwrap().shows_version());
+        // With a command, -v is that command's.
+        let parsed = parse("strata system df -v").unwrap();
+        assert!(!parsed.shows_version() && parsed.flags().is_set("verbose"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_in_docker_s_words() {
+        let usage =
+            "\n\nUsage:  docker images [OPTIONS] [REPOSITORY[:TAG]]\n\nRun 'docker images --help' for more information";
+        for (line, message) in [
+            ("/usr/bin/docker images --foo", "unknown flag: --foo"),
+            ("docker images --foo=bar", "unknown flag: --foo"),
+            ("docker images -x", "unknown shorthand flag: 'x' in -x"),
+            ("docker images -qxa", "unknown shorthand flag: 'x' in -xa"),
+            ("docker images --filter", "flag needs an argument: --filter"),
+            ("docker images -qf", "flag needs an argument: 'f' in -f"),
+            (
+                "docker images -q=maybe",
+                "invalid argument \"maybe\" for \"-q, --quiet\" flag: strconv.ParseBool: parsing \"maybe\": invalid syntax",
+            ),
+            (
+                "docker images -f dangling",
+                "invalid argument \"dangling\" for \"-f, --filter\" flag: bad format of filter (expected name=value)",
+            ),
+        ] {
+            assert_eq!(refused(line), (format!("{message}{usage}"), 125), "{line}");
+        }
+        let (message, code) = refused("docker search --limit many x");
+        assert!(message.starts_with(
+            "invalid argument \"many\" for \"--limit\" flag: strconv.ParseInt: parsing \"many\": invalid syntax\n\nUsage:  docker search "
+        ));
+        assert_eq!(code, 125);
+        let (message, code) = refused("strata --foo");
+        assert_eq!(
+            message,
+            "unknown flag: --foo\n\nUsage:  strata [OPTIONS] COMMAND [ARG...]\n\nRun 'strata --help' for more information"
+        );
+        assert_eq!(code, 125);
+    }
+
+    #[test]
+    fn wrong_numbers_of_arguments() {
+        for (line, message, last) in [
+            ("docker pull", "docker: 'docker pull' requires 1 argument", "Run 'docker pull"),
+            ("docker image rm", "docker: 'docker image rm' requires at least 1 argument", "See 'docker image rm"),
+            ("docker images a b", "docker: 'docker images' requires at most 1 argument", "Run 'docker images"),
+            ("docker tag a", "docker: 'docker tag' requires 2 arguments", "Run 'docker tag"),
+            ("docker load a", "docker: 'docker load' accepts no arguments", "Run 'docker load"),
+        ] {
+            let (text, code) = refused(line);
+            let mut parts = text.split("\n\n");
+            assert_eq!(parts.next(), Some(message), "{line}");
+            assert!(parts.next().is_some_and(|usage| usage.starts_with("Usage:  docker ")), "{line}");
+            assert_eq!(parts.next(), Some(format!("{last} --help' for more information").as_str()), "{line}");
+            assert_eq!((parts.next(), code), (None, 1), "{line}");
+        }
+        let unknown = "docker: unknown command: docker image foo\n\nRun 'docker image --help' for more information";
+        assert_eq!(refused("docker image foo"), (unknown.to_owned(), 1));
+    }
+
+    #[test]
+    fn help_is_no_command() {
+        for line in ["strata", "strata image", "strata pull --help", "strata image ls -h", "strata --help"] {
+            assert!(parse(line).unwrap().command().is_none(), "{line}");
+        }
+        // What belongs to a container's command is not ours to understand.
+        assert!(parse("strata run -it --rm alpine sh -c x").unwrap().command().is_some());
     }
 }

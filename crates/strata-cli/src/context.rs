@@ -127,9 +127,11 @@ impl<'a> Context<'a> {
         flags.text("platform").or_else(default).map(|text| parse_platform(&text)).transpose()
     }
 
-    /// How much is transferred at once.
+    /// How much is transferred at once, and how often it is tried.
     pub(crate) fn limits(&self) -> CopyLimits {
-        CopyLimits::default()
+        let usual = CopyLimits::default();
+        let configured = self.client().map(|client| client.config().retry.tries);
+        CopyLimits { tries: configured.unwrap_or(usual.tries), ..usual }
     }
 
     /// Whether pulled images are prepared for mounting: by those who can mount.

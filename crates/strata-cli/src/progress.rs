@@ -10,7 +10,7 @@ mod words;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use strata_model::{Digest, DiffId};
+use strata_model::{DiffId, Digest};
 use strata_transfer::{Phase, Progress, ProgressEvent};
 
 use crate::context::Context;

@@ -25,7 +25,8 @@ pub(crate) fn ask(question: &str, default: &str) -> Outcome<String> {
 /// Asks for a password, which is not shown.
 pub(crate) fn ask_password() -> Outcome<String> {
     print("Password: ")?;
-    let password = rpassword::read_password().map_err(|cause| Failure::bare(format!("reading the password: {cause}")))?;
+    let password =
+        rpassword::read_password().map_err(|cause| Failure::bare(format!("reading the password: {cause}")))?;
     print_line("")?;
     Ok(password)
 }

@@ -79,9 +79,28 @@ impl Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
+        if is_broken_pipe(&error) {
+            return Failure::silent(BROKEN_PIPE);
+        }
         let hint = error.hint();
         Failure { hint, ..from_daemon(error.to_string()) }
     }
+}
+
+/// Whether the reader of what a use case writes went away.
+fn is_broken_pipe(error: &EngineError) -> bool {
+    if !matches!(error, EngineError::File { .. } | EngineError::Archive(_)) {
+        return false;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let source = error.downcast_ref::<std::io::Error>();
+        if source.is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<StoreError> for Failure {

@@ -36,6 +36,7 @@ pub trait Environment {
     ///
     /// # Errors
     /// As the adapters say.
+    #[allow(clippy::result_large_err, reason = "a store is opened once")]
     fn open_store(&self, root: &Path, durability: Durability) -> Result<Store, StoreError>;
 
     /// Called once before the first connection is made: installs the TLS provider.
@@ -73,13 +74,15 @@ fn dispatch(arguments: Vec<OsString>, environment: &dyn Environment) -> Outcome 
     let context = Context::new(environment, &invocation);
     let runtime = match command.runs_on {
         RunsOn::Caller => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-        RunsOn::Workers => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        RunsOn::Workers | RunsOn::WorkersUntilItEnds => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()
+        }
     };
     let runtime = runtime.map_err(|cause| Failure::bare(format!("starting threads: {cause}")))?;
     let work = (command.run)(&context, &flags);
     let outcome = runtime.block_on(async {
         match command.runs_on {
-            RunsOn::Caller => work.await,
+            RunsOn::Caller | RunsOn::WorkersUntilItEnds => work.await,
             RunsOn::Workers => until_interrupted(work).await,
         }
     });

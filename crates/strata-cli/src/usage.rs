@@ -31,9 +31,7 @@ pub(crate) fn arity_error(program: &str, path: &str, command: &CommandDefinition
 
 /// A command that nobody knows.
 pub(crate) fn unknown_command(group: &str, name: &str, program: &str) -> Failure {
-    Failure::bare(format!(
-        "{program}: unknown command: {group} {name}\n\nRun '{group} --help' for more information"
-    ))
+    Failure::bare(format!("{program}: unknown command: {group} {name}\n\nRun '{group} --help' for more information"))
 }
 
 /// A value that a flag does not take.

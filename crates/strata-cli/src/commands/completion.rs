@@ -8,12 +8,9 @@ use crate::output::print;
 use crate::report::{Failure, Outcome};
 
 pub(super) fn definition() -> CommandDefinition {
-    CommandDefinition::new(
-        "completion",
-        "bash|zsh|fish",
-        "Print a completion script for a shell",
-        |context, flags| Box::pin(run(context, flags)),
-    )
+    CommandDefinition::new("completion", "bash|zsh|fish", "Print a completion script for a shell", |context, flags| {
+        Box::pin(run(context, flags))
+    })
     .arity(Arity::Exactly(1))
     .examples(&[("completion bash > /etc/bash_completion.d/strata", "For all users of bash")])
 }

@@ -20,7 +20,11 @@ pub(super) fn definition() -> CommandDefinition {
     .on_workers()
     .flag("a/all", FlagKind::Bool, "All platforms: an index keeps its digest")
     .flag("docker-host", FlagKind::Text("string"), "Where docker listens, for docker-daemon: (default DOCKER_HOST)")
-    .flag("f/format", FlagKind::Text("string"), "Type of the manifests written: \"oci\"; without it they stay as they are")
+    .flag(
+        "f/format",
+        FlagKind::Text("string"),
+        "Type of the manifests written: \"oci\"; without it they stay as they are",
+    )
     .flag("platform", FlagKind::Text("string"), "The platform to copy of several")
     .flag("preserve-digests", FlagKind::Bool, "Do not compress layers that are kept uncompressed")
     .flag("q/quiet", FlagKind::Bool, "Only print the digest")

@@ -97,7 +97,8 @@ impl Filter {
     }
 
     fn accepts(&self, row: &EventRow) -> bool {
-        let any = |wanted: &[String], matches: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(matches);
+        let any =
+            |wanted: &[String], matches: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(matches);
         let name = attributes(row).get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned();
         any(&self.actions, &|action| *action == row.action)
             && any(&self.images, &|image| *image == row.actor || *image == name)

@@ -45,6 +45,10 @@ fn render(report: &FsckReport) -> String {
         (0, mended) => format!("clean, {mended} mended"),
         (left, _) => format!("{left} damaged"),
     };
-    text.push_str(&format!("{} objects checked, {} read: {verdict}\n", report.checked, human_size(report.bytes as f64)));
+    text.push_str(&format!(
+        "{} objects checked, {} read: {verdict}\n",
+        report.checked,
+        human_size(report.bytes as f64)
+    ));
     text
 }

@@ -37,7 +37,11 @@ pub(super) fn definition() -> CommandDefinition {
     .flag("format", FlagKind::Text("string"), super::images::FORMAT_HELP)
     .flag_with_default("H/human", FlagKind::Bool, "true", "Print sizes and dates in human readable format")
     .flag("no-trunc", FlagKind::Bool, "Don't truncate output")
-    .flag("platform", FlagKind::Text("string"), "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")")
+    .flag(
+        "platform",
+        FlagKind::Text("string"),
+        "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    )
     .flag("q/quiet", FlagKind::Bool, "Only show image IDs")
     .examples(&[("history --no-trunc nginx", "Every step with its whole command")])
 }
@@ -94,4 +98,39 @@ fn row(entry: &HistoryEntry, style: Style, now: i64) -> Value {
         .field("Size", size)
         .field("Comment", entry.comment.as_str())
         .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn golden(name: &str) -> String {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/docker-cli-golden");
+        std::fs::read_to_string(format!("{folder}/history-command-success.{name}.golden")).unwrap()
+    }
+
+    fn entry(created: i64, created_by: &str, comment: &str) -> HistoryEntry {
+        let image = Some(format!("sha256:{}", "1234567890".repeat(7)[..64].to_owned()).parse().unwrap());
+        HistoryEntry {
+            image,
+            created: Some(created),
+            created_by: created_by.to_owned(),
+            size: 0,
+            comment: comment.to_owned(),
+            tags: Vec::new(),
+        }
+    }
+
+    const HUMAN: Style = Style { is_human: true, is_whole: false };
+
+    #[test]
+    fn docker_s_tables() {
+        let now = 1_700_000_000 * SECOND;
+        let simple = render(&[entry(now, "", "none")], "table", false, HUMAN, now).unwrap();
+        assert_eq!(simple, golden("simple"));
+        let undated = render(&[entry(0, "rose", "")], "{{.CreatedSince}}", false, HUMAN, now).unwrap();
+        assert_eq!(undated, "N/A\n");
+        let quiet = render(&[entry(now, "", "")], "table", true, HUMAN, now).unwrap();
+        assert_eq!(quiet, "123456789012\n");
+    }
 }

@@ -23,7 +23,8 @@ pub(super) const FORMAT_HELP: &str = "Format output using a custom template:\n\
     'TEMPLATE':         Print output using the given Go template.\n\
     Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates";
 
-const TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\\t{{.Size}}";
+const TABLE: &str =
+    "table {{.Repository}}\\t{{.Tag}}\\t{{.ID}}\\t{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\\t{{.Size}}";
 const DIGEST_TABLE: &str = "table {{.Repository}}\\t{{.Tag}}\\t{{.Digest}}\\t{{.ID}}\\t{{if .CreatedSince }}{{.CreatedSince}}{{else}}N/A{{end}}\\t{{.Size}}";
 const RAW: &str = "repository: {{ .Repository }}\ntag: {{.Tag}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
 const RAW_DIGEST: &str = "repository: {{ .Repository }}\ntag: {{.Tag}}\ndigest: {{.Digest}}\nimage_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n";
@@ -43,9 +44,8 @@ pub(super) const HEADERS: [(&str, &str); 11] = [
 pub(super) const NONE: &str = "<none>";
 const SECOND: i64 = 1_000_000_000;
 /// Names of subcommands that are taken for image names when `images` is typed for `image`.
-const SUBCOMMANDS: &[&str] = &[
-    "build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag",
-];
+const SUBCOMMANDS: &[&str] =
+    &["build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag"];
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("images", "[OPTIONS] [REPOSITORY[:TAG]]", "List images", |context, flags| {
@@ -267,4 +267,92 @@ pub(super) fn row(summary: &ImageSummary, name: RowName, is_whole: bool, now: i6
         .field("Tag", name.tag)
         .field("UniqueSize", "N/A")
         .field("VirtualSize", size::human_size(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use strata_model::Digest;
+    use strata_store::{DigestNameRow, ImageRow, NameRow};
+
+    use super::*;
+
+    fn digest(text: &str) -> Digest {
+        Digest::of(text.as_bytes())
+    }
+
+    /// An image with these tags, and these repositories that know it by digest.
+    fn summary(tags: &[(&str, &str)], repositories: &[&str]) -> ImageSummary {
+        let id = strata_model::ImageId(digest("configuration"));
+        let row = ImageRow {
+            id,
+            manifest: digest("manifest"),
+            platform: "linux/amd64".into(),
+            created: 0,
+            size: 8_320_000,
+            added: 0,
+            used: 0,
+            tagged: 0,
+        };
+        let name = |(repository, tag): &(&str, &str)| NameRow {
+            repository: (*repository).into(),
+            tag: (*tag).into(),
+            platform: "linux/amd64".into(),
+            image: id,
+            updated: 0,
+        };
+        let digest_name =
+            |repository: &&str| DigestNameRow { repository: (*repository).into(), digest: digest("index"), image: id };
+        ImageSummary {
+            row,
+            names: tags.iter().map(name).collect(),
+            digests: repositories.iter().map(digest_name).collect(),
+            labels: BTreeMap::new(),
+            is_dangling: tags.is_empty(),
+        }
+    }
+
+    fn shown(summary: &ImageSummary, style: &Style) -> String {
+        render(std::slice::from_ref(summary), style, 6 * 7 * 24 * 3600 * SECOND).unwrap()
+    }
+
+    const ALPINE: &str = "docker.io/library/alpine";
+    const MINE: &str = "ghcr.io/me/alpine";
+
+    #[test]
+    fn a_row_for_each_name() {
+        let names = |tags: &[(&str, &str)], repositories: &[&str], shows_digests: bool| {
+            let format =
+                if shows_digests { "{{.Repository}} {{.Tag}} {{.Digest}}" } else { "{{.Repository}} {{.Tag}}" };
+            let style = Style { format: Some(format.to_owned()), shows_digests, ..Style::default() };
+            shown(&summary(tags, repositories), &style).replace(&digest("index").to_string(), "DIGEST")
+        };
+        assert_eq!(names(&[], &[], false), "<none> <none>\n");
+        assert_eq!(names(&[], &[], true), "<none> <none> <none>\n");
+        assert_eq!(names(&[], &[ALPINE], false), "alpine <none>\n");
+        assert_eq!(names(&[], &[ALPINE], true), "alpine <none> DIGEST\n");
+        let tags = [(ALPINE, "3"), (ALPINE, "latest"), (MINE, "1")];
+        assert_eq!(names(&tags, &[ALPINE], false), "alpine 3\nalpine latest\nghcr.io/me/alpine 1\n");
+        assert_eq!(
+            names(&tags, &[ALPINE], true),
+            "alpine 3 DIGEST\nalpine latest DIGEST\nghcr.io/me/alpine 1 <none>\n"
+        );
+        assert_eq!(names(&tags[..1], &[ALPINE, MINE], true), "alpine 3 DIGEST\nghcr.io/me/alpine <none> DIGEST\n");
+    }
+
+    #[test]
+    fn tables() {
+        let alpine = summary(&[(ALPINE, "latest")], &[]);
+        let id = alpine.row.id.0.short();
+        assert_eq!(
+            shown(&alpine, &Style::default()),
+            format!(
+                "REPOSITORY   TAG       IMAGE ID       CREATED       SIZE\nalpine       latest    {id}   6 weeks ago   8.32MB\n"
+            )
+        );
+        assert_eq!(shown(&alpine, &Style { is_quiet: true, ..Style::default() }), format!("{id}\n"));
+        let style = Style { format: Some("table {{.ID}}".to_owned()), shows_digests: true, ..Style::default() };
+        assert_eq!(shown(&alpine, &style), format!("IMAGE ID       DIGEST\n{id}   <none>\n"));
+        let style = Style { format: Some("{{.ID}}".to_owned()), is_quiet: true, is_whole: true, ..Style::default() };
+        assert_eq!(shown(&alpine, &style), format!("{}\n", alpine.row.id));
+    }
 }

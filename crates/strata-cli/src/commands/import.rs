@@ -41,8 +41,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         Some(name) => Some(context.reference(name).map_err(Failure::without_prefix)?),
         None => None,
     };
-    let input: Box<dyn Read + Send> =
-        if source == "-" { Box::new(io::stdin()) } else { Box::new(open(&source)?) };
+    let input: Box<dyn Read + Send> = if source == "-" { Box::new(io::stdin()) } else { Box::new(open(&source)?) };
     let request = ImportRequest {
         reference,
         changes: flags.texts("change"),

@@ -4,9 +4,9 @@ mod typed;
 
 use serde_json::Value;
 use strata_engine::EngineError;
+use strata_format::go_json;
 use strata_format::go_json::{Escape, to_string};
 use strata_format::template::Template;
-use strata_format::go_json;
 use strata_model::Platform;
 
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
@@ -20,7 +20,8 @@ const FORMAT_HELP: &str = "Format output using a custom template:\n\
     Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates";
 
 /// What docker inspects besides images, in the order it looks.
-const OTHER_TYPES: &[&str] = &["container", "network", "volume", "service", "task", "node", "plugin", "secret", "config"];
+const OTHER_TYPES: &[&str] =
+    &["container", "network", "volume", "service", "task", "node", "plugin", "secret", "config"];
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(

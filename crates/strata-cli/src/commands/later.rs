@@ -6,8 +6,31 @@ use crate::report::{Failure, Outcome};
 /// Docker's exit code when a container cannot be started at all.
 const NOT_STARTED: u8 = 125;
 const NAMES: &[&str] = &[
-    "attach", "commit", "compose", "container", "cp", "create", "diff", "exec", "kill", "logs", "network", "pause",
-    "port", "ps", "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "volume",
+    "attach",
+    "commit",
+    "compose",
+    "container",
+    "cp",
+    "create",
+    "diff",
+    "exec",
+    "kill",
+    "logs",
+    "network",
+    "pause",
+    "port",
+    "ps",
+    "rename",
+    "restart",
+    "rm",
+    "run",
+    "start",
+    "stats",
+    "stop",
+    "top",
+    "unpause",
+    "update",
+    "volume",
     "wait",
 ];
 
@@ -34,4 +57,3 @@ async fn refuse(flags: &Flags<'_>) -> Outcome {
     let message = format!("{program}: '{name}' comes with a later release: this version handles images");
     Err(Failure::bare(message).with_code(code))
 }
-

@@ -27,7 +27,8 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 
 /// Writes the page of a command and those below it; returns their number.
 fn write(command: clap::Command, parents: &str, directory: &Path) -> std::io::Result<usize> {
-    let name = if parents.is_empty() { command.get_name().to_owned() } else { format!("{parents}-{}", command.get_name()) };
+    let name =
+        if parents.is_empty() { command.get_name().to_owned() } else { format!("{parents}-{}", command.get_name()) };
     let mut pages = 1;
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         pages += write(below.clone(), &name, directory)?;

@@ -80,11 +80,12 @@ fn bare(error: impl Into<Failure>) -> Failure {
 }
 
 async fn inspect(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let names: Vec<Reference> =
-        flags.arguments().iter().map(|name| context.reference(name)).collect::<Outcome<_>>()?;
+    let names: Vec<Reference> = flags.arguments().iter().map(|name| context.reference(name)).collect::<Outcome<_>>()?;
     let is_verbose = flags.is_set("verbose");
     let found = match names.as_slice() {
-        [list, manifest] => ManifestInspection::Single(Box::new(lists(context)?.manifest(list, manifest).map_err(bare)?)),
+        [list, manifest] => {
+            ManifestInspection::Single(Box::new(lists(context)?.manifest(list, manifest).map_err(bare)?))
+        }
         [name] => manifest_inspect(context.client()?, name, is_verbose).await.map_err(bare)?,
         _ => return Ok(()),
     };
@@ -103,8 +104,7 @@ fn render(found: &ManifestInspection, is_verbose: bool) -> Outcome<String> {
 }
 
 async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let names: Vec<Reference> =
-        flags.arguments().iter().map(|name| context.reference(name)).collect::<Outcome<_>>()?;
+    let names: Vec<Reference> = flags.arguments().iter().map(|name| context.reference(name)).collect::<Outcome<_>>()?;
     let Some((list, manifests)) = names.split_first() else { return Ok(()) };
     let created = lists(context)?.create(context.client()?, list, manifests, flags.is_set("amend")).await;
     print_line(format_args!("Created manifest list {}", created.map_err(bare)?))

@@ -24,12 +24,9 @@ pub(super) fn mount_definition() -> CommandDefinition {
 }
 
 pub(super) fn unmount_definition() -> CommandDefinition {
-    CommandDefinition::new(
-        "unmount",
-        "DIRECTORY",
-        "Take away what `image mount` made",
-        |context, flags| Box::pin(run_unmount(context, flags)),
-    )
+    CommandDefinition::new("unmount", "DIRECTORY", "Take away what `image mount` made", |context, flags| {
+        Box::pin(run_unmount(context, flags))
+    })
     .arity(Arity::Exactly(1))
     .examples(&[("image unmount /mnt", "The directory itself stays")])
 }

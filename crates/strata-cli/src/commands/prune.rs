@@ -12,19 +12,17 @@ use crate::report::{Failure, Outcome};
 use crate::{filters, prompt};
 
 pub(super) fn definition() -> CommandDefinition {
-    CommandDefinition::new("prune", "[OPTIONS]", "Remove unused images", |context, flags| {
-        Box::pin(run(context, flags))
-    })
-    .flag("a/all", FlagKind::Bool, "Remove all unused images, not just dangling ones")
-    .flag("dry-run", FlagKind::Bool, "Show what would be removed and freed")
-    .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"until=<timestamp>\", \"reference=me/*\")")
-    .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")
-    .flag("keep", FlagKind::Number, "Keep this many newest tags of each repository")
-    .flag("unused-for", FlagKind::Text("duration"), "Only what was not used for this long (e.g. \"30d\", \"12h\")")
-    .examples(&[
-        ("image prune -f", "Images without a tag"),
-        ("image prune --keep 3 --unused-for 30d --filter reference='me/*' --dry-run", "See what would go"),
-    ])
+    CommandDefinition::new("prune", "[OPTIONS]", "Remove unused images", |context, flags| Box::pin(run(context, flags)))
+        .flag("a/all", FlagKind::Bool, "Remove all unused images, not just dangling ones")
+        .flag("dry-run", FlagKind::Bool, "Show what would be removed and freed")
+        .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"until=<timestamp>\", \"reference=me/*\")")
+        .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")
+        .flag("keep", FlagKind::Number, "Keep this many newest tags of each repository")
+        .flag("unused-for", FlagKind::Text("duration"), "Only what was not used for this long (e.g. \"30d\", \"12h\")")
+        .examples(&[
+            ("image prune -f", "Images without a tag"),
+            ("image prune --keep 3 --unused-for 30d --filter reference='me/*' --dry-run", "See what would go"),
+        ])
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
@@ -34,11 +32,9 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     }
     let removed = prune(context.store()?, &request).await?;
     match request.dry_run {
-        true => print(&format!(
-            "{}Would reclaim: {}\n",
-            planned_lines(&removed.steps),
-            human_size(removed.freed as f64)
-        )),
+        true => {
+            print(&format!("{}Would reclaim: {}\n", planned_lines(&removed.steps), human_size(removed.freed as f64)))
+        }
         false => print(&render(&removed)),
     }
 }
@@ -81,7 +77,9 @@ fn warning(request: &PruneRequest) -> &'static str {
         || request.unused_for.is_some()
         || request.filters.iter().any(|(key, _)| key == "reference");
     match (chooses, request.all) {
-        (true, _) => "WARNING! This will remove all images that the options choose.\nAre you sure you want to continue?",
+        (true, _) => {
+            "WARNING! This will remove all images that the options choose.\nAre you sure you want to continue?"
+        }
         (false, true) => {
             "WARNING! This will remove all images without at least one container associated to them.\n\
              Are you sure you want to continue?"

@@ -130,9 +130,7 @@ impl Job<'_> {
         match (self.is_quiet, outcome) {
             (true, _) => Ok(()),
             (false, PullOutcome::UpToDate) => print_line(format_args!("Status: Image is up to date for {name}")),
-            (false, PullOutcome::Downloaded) => {
-                print_line(format_args!("Status: Downloaded newer image for {name}"))
-            }
+            (false, PullOutcome::Downloaded) => print_line(format_args!("Status: Downloaded newer image for {name}")),
         }
     }
 

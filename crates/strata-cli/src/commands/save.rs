@@ -29,7 +29,11 @@ pub(super) fn definition() -> CommandDefinition {
         "Layout of the archive: \"docker\" (with an OCI layout in it) or \"oci\"",
     )
     .flag("o/output", FlagKind::Text("string"), "Write to a file, instead of STDOUT")
-    .flag("platform", FlagKind::Text("string"), "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")")
+    .flag(
+        "platform",
+        FlagKind::Text("string"),
+        "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    )
     .examples(&[
         ("save -o images.tar nginx redis", "Two images, shared layers once"),
         ("save nginx | ssh host strata load", "To another machine"),
@@ -76,7 +80,8 @@ impl NewFile {
     pub(super) fn beside(target: &Path) -> io::Result<NewFile> {
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !directory.is_dir() {
-            let message = format!("invalid output path: directory {:?} does not exist", directory.display().to_string());
+            let message =
+                format!("invalid output path: directory {:?} does not exist", directory.display().to_string());
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -90,7 +90,9 @@ impl Filter {
             match key.as_str() {
                 "is-official" => filter.is_official = Some(parse_bool(&key, &value)?),
                 "is-automated" => {
-                    complain("WARNING: the \"is-automated\" filter is deprecated, and searching for \"is-automated=true\" will not yield any results in future.");
+                    complain(
+                        "WARNING: the \"is-automated\" filter is deprecated, and searching for \"is-automated=true\" will not yield any results in future.",
+                    );
                     filter.is_automated = Some(parse_bool(&key, &value)?);
                 }
                 "stars" => {

@@ -10,14 +10,12 @@ use crate::report::{Failure, Outcome};
 use crate::{filters, prompt};
 
 pub(super) fn definition() -> CommandDefinition {
-    CommandDefinition::new("prune", "[OPTIONS]", "Remove unused data", |context, flags| {
-        Box::pin(run(context, flags))
-    })
-    .flag("a/all", FlagKind::Bool, "Remove all unused images not just dangling ones")
-    .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"label=<key>=<value>\")")
-    .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")
-    .flag("volumes", FlagKind::Bool, "Prune anonymous volumes")
-    .examples(&[("system prune -a -f", "Everything that is not in use, without a question")])
+    CommandDefinition::new("prune", "[OPTIONS]", "Remove unused data", |context, flags| Box::pin(run(context, flags)))
+        .flag("a/all", FlagKind::Bool, "Remove all unused images not just dangling ones")
+        .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"label=<key>=<value>\")")
+        .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")
+        .flag("volumes", FlagKind::Bool, "Prune anonymous volumes")
+        .examples(&[("system prune -a -f", "Everything that is not in use, without a question")])
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {

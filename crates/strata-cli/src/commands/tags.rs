@@ -1,10 +1,10 @@
 //! `tags`: what a repository offers.
 
 use strata_engine::{TagInfo, tags};
+use strata_format::Value;
 use strata_format::formatter::{Format, Formatter};
 use strata_format::size::human_size;
 use strata_format::template::Struct;
-use strata_format::Value;
 
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
 use crate::context::Context;
@@ -12,8 +12,7 @@ use crate::output::print;
 use crate::report::{Failure, Outcome};
 
 const TABLE: &str = "table {{.Tag}}\\t{{.Digest}}\\t{{.Platform}}\\t{{.Size}}";
-const HEADERS: [(&str, &str); 4] =
-    [("Tag", "TAG"), ("Digest", "DIGEST"), ("Platform", "PLATFORM"), ("Size", "SIZE")];
+const HEADERS: [(&str, &str); 4] = [("Tag", "TAG"), ("Digest", "DIGEST"), ("Platform", "PLATFORM"), ("Size", "SIZE")];
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(

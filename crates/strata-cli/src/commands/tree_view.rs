@@ -47,7 +47,6 @@ pub(super) async fn print(context: &Context<'_>, found: &[ImageSummary], is_expa
     output::print(&render(&entries, is_expanded))
 }
 
-
 async fn add(entries: &mut Vec<Entry>, context: &Context<'_>, summary: &ImageSummary) -> Outcome {
     let txn = context.store()?.read().await?;
     let documents = load_documents(&*txn, &summary.row).await?;

@@ -30,7 +30,9 @@ pub(crate) fn version_line() -> String {
 async fn run(_context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     match flags.text("format").as_deref() {
         None => print(&plain()),
-        Some("json") => print_line(strata_format::go_json::to_string(&value().to_json(), strata_format::go_json::Escape::Minimal)),
+        Some("json") => {
+            print_line(strata_format::go_json::to_string(&value().to_json(), strata_format::go_json::Escape::Minimal))
+        }
         Some(text) => print_line(parse_template(text)?.execute(&value())?),
     }
 }

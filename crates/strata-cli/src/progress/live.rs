@@ -38,13 +38,7 @@ struct Layer {
 impl Live {
     pub(super) fn new() -> Live {
         let uses_color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Live {
-            lines: Vec::new(),
-            layers: HashMap::new(),
-            samples: Vec::new(),
-            has_sum: false,
-            uses_color,
-        }
+        Live { lines: Vec::new(), layers: HashMap::new(), samples: Vec::new(), has_sum: false, uses_color }
     }
 
     pub(super) fn event(&mut self, name: &str, status: &str, event: ProgressEvent) {

@@ -44,12 +44,53 @@ impl Words {
     /// The lines that a phase is worth when output is piped: those without a moving bar.
     pub(crate) fn plain(self, phase: Phase) -> Vec<String> {
         match (self, phase) {
-            (_, Phase::Downloading | Phase::Uploading | Phase::Extracting) | (Words::Load | Words::Save, _) => Vec::new(),
+            (_, Phase::Downloading | Phase::Uploading | Phase::Extracting) | (Words::Load | Words::Save, _) => {
+                Vec::new()
+            }
             // Those were told for all layers before the push began.
             (Words::Push, Phase::Queued) | (Words::Push, Phase::DownloadComplete) => Vec::new(),
             (Words::Copy, Phase::Queued | Phase::DownloadComplete) => Vec::new(),
             (_, Phase::DownloadComplete) => vec!["Verifying Checksum".to_owned(), self.status(phase)],
             _ => vec![self.status(phase)],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(words: Words, phases: &[Phase]) -> Vec<String> {
+        phases.iter().flat_map(|phase| words.plain(*phase)).collect()
+    }
+
+    #[test]
+    fn the_lines_of_a_layer() {
+        let pulled = [
+            Phase::Queued,
+            Phase::Waiting,
+            Phase::Downloading,
+            Phase::Retrying { seconds: 2 },
+            Phase::Retrying { seconds: 1 },
+            Phase::DownloadComplete,
+            Phase::Extracting,
+            Phase::Complete,
+        ];
+        assert_eq!(
+            lines(Words::Pull, &pulled),
+            [
+                "Pulling fs layer",
+                "Waiting",
+                "Retrying in 2 seconds",
+                "Retrying in 1 second",
+                "Verifying Checksum",
+                "Download complete",
+                "Pull complete"
+            ]
+        );
+        assert_eq!(lines(Words::Pull, &[Phase::Existed]), ["Already exists"]);
+        assert_eq!(lines(Words::Push, &[Phase::Queued, Phase::Uploading, Phase::Complete]), ["Pushed"]);
+        assert_eq!(lines(Words::Push, &[Phase::Existed, Phase::Mounted]), ["Layer already exists", "Mounted"]);
+        assert_eq!(lines(Words::Load, &pulled), [""; 0]);
     }
 }
