@@ -78,6 +78,16 @@ impl Pair {
         run(command)
     }
 
+    /// As [`Pair::compare`]; rows of lists in any order, as Docker lists the repositories of one image in random order.
+    fn compare_all(&mut self, lines: &[&str]) {
+        for line in lines {
+            match line.starts_with("images") {
+                true => self.compare_sorted(line),
+                false => self.compare(line),
+            }
+        }
+    }
+
     /// Runs a command with both and notes a difference. Arguments are separated by spaces; those with spaces are in `'`.
     fn compare(&mut self, line: &str) {
         let arguments = words(line);
@@ -327,7 +337,7 @@ fn looking() {
 fn changing() {
     let Some((mut pair, images)) = loaded() else { return };
     let [alpha, beta, gamma] = images.map(|image| image.id().to_string());
-    for line in [
+    pair.compare_all(&[
         "tag nosuch other",
         "tag alpha Upper",
         "tag alpha bad::tag",
@@ -354,9 +364,7 @@ fn changing() {
         &format!("rmi -f {alpha}"),
         "images -a",
         "rmi --nosuch",
-    ] {
-        pair.compare(line);
-    }
+    ]);
     pair.finish();
 }
 
@@ -364,7 +372,7 @@ fn changing() {
 fn dangling_and_pruning() {
     let Some((mut pair, images)) = loaded() else { return };
     let gamma = images[2].id().to_string();
-    for line in [
+    pair.compare_all(&[
         "tag gamma alpha:latest",
         "tag gamma alpha:1",
         "images",
@@ -382,9 +390,7 @@ fn dangling_and_pruning() {
         "system df",
         "rmi alpha:latest alpha:1",
         "image prune -a -f --filter label=name=nosuch",
-    ] {
-        pair.compare(line);
-    }
+    ]);
     pair.compare(&format!("inspect -f '{{{{.RepoTags}}}}' {gamma}"));
     pair.compare_sorted("image prune -a -f");
     pair.compare("images -a");

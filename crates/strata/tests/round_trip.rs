@@ -533,6 +533,14 @@ fn every_layout_of_other_projects_is_read_or_refused() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Blobs are fetched at once; which one is missed first is chance.
+fn without_blob(said: &str) -> String {
+    match said.split_once("blob sha256:") {
+        Some((before, rest)) => format!("{before}blob BLOB{}", &rest[64..]),
+        None => said.to_owned(),
+    }
+}
+
 /// The media type that a registry would deliver a manifest with.
 fn type_of(manifest: &[u8]) -> String {
     let document: Value = serde_json::from_slice(manifest).unwrap_or_default();
@@ -572,7 +580,7 @@ fn every_manifest_of_other_projects_is_understood_or_refused() {
             let done = sandbox.run(arguments);
             assert!(!done.stderr.contains("panicked"), "{name}: {}", done.stderr);
             let said = if done.status.success() { "understood\n".to_owned() } else { done.stderr };
-            let said = said.replace(&registry.host(), "REGISTRY");
+            let said = without_blob(&said.replace(&registry.host(), "REGISTRY"));
             transcript.push_str(&format!("{shown}: {}: {said}", arguments[0]));
         }
     }
