@@ -322,7 +322,7 @@ impl Job<'_> {
 /// The names that an image gets at its target; none for places whose names are no references.
 fn target_names(to: &Place) -> Result<Vec<Reference>> {
     match to {
-        Place::Store(text) => Ok(vec![crate::parse_target(text)?]),
+        Place::Store(text) => Ok(vec![crate::tag::parse_name(text)?]),
         Place::DockerDaemon(text) => {
             let reference = Reference::parse(text)?.with_default_tag();
             match reference.digest() {

@@ -86,22 +86,17 @@ fn root_fs(config: &ImageConfig) -> Value {
 
 /// The container part of the configuration as docker's API marshals it: keys sorted, those of the core always present.
 fn container_config(raw: Option<&Value>) -> Value {
-    const ALWAYS: &[(&str, fn() -> Value)] = &[
-        ("Cmd", || Value::Null),
-        ("Entrypoint", || Value::Null),
-        ("Env", || Value::Null),
-        ("Labels", || Value::Null),
-        ("OnBuild", || Value::Null),
-        ("User", || json!("")),
-        ("Volumes", || Value::Null),
-        ("WorkingDir", || json!("")),
-    ];
+    const NULL_WHEN_UNSET: &[&str] = &["Cmd", "Entrypoint", "Env", "Labels", "OnBuild", "Volumes"];
+    const EMPTY_WHEN_UNSET: &[&str] = &["User", "WorkingDir"];
     const WHEN_SET: &[&str] = &["ArgsEscaped", "ExposedPorts", "Healthcheck", "Shell", "StopSignal"];
     let empty = Map::new();
     let raw = raw.and_then(Value::as_object).unwrap_or(&empty);
     let mut fields = std::collections::BTreeMap::new();
-    for (key, default) in ALWAYS {
-        fields.insert(*key, raw.get(*key).cloned().unwrap_or_else(default));
+    for key in NULL_WHEN_UNSET {
+        fields.insert(*key, raw.get(*key).cloned().unwrap_or(Value::Null));
+    }
+    for key in EMPTY_WHEN_UNSET {
+        fields.insert(*key, raw.get(*key).cloned().unwrap_or_else(|| json!("")));
     }
     for key in WHEN_SET {
         if let Some(value) = raw.get(*key).filter(|value| !is_zero(value)) {

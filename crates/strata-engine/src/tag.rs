@@ -10,7 +10,7 @@ use crate::{EngineError, Result, event, find_image};
 /// # Errors
 /// `NoSuchImage`; `Invalid` with docker's wording for bad names.
 pub async fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
-    let target = parse_target(target)?;
+    let target = parse_name(target)?;
     let image = find_image(store, source, None).await?.row;
     let Some(tag) = target.tag() else {
         return Err(EngineError::invalid("refusing to create a tag with a digest reference"));
@@ -38,15 +38,24 @@ pub async fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
 ///
 /// # Errors
 /// `Invalid` with docker's wording.
+pub(crate) fn parse_name(text: &str) -> Result<Reference> {
+    let reference = parse_target(text)?;
+    match reference.familiar_name().as_str() {
+        "sha256" => Err(EngineError::invalid("refusing to create an ambiguous tag using digest algorithm as name")),
+        _ => Ok(reference),
+    }
+}
+
+/// The part of what makes a name for an image that docker's client checks, before anything is looked up.
+///
+/// # Errors
+/// `Invalid` with docker's wording.
 pub fn parse_target(text: &str) -> Result<Reference> {
     let reference = Reference::parse(text).map_err(|cause| {
         EngineError::invalid(format!("Error parsing reference: {text:?} is not a valid repository/tag: {cause}"))
     })?;
     if reference.digest().is_some() {
         return Err(EngineError::invalid("refusing to create a tag with a digest reference"));
-    }
-    if reference.familiar_name() == "sha256" {
-        return Err(EngineError::invalid("refusing to create an ambiguous tag using digest algorithm as name"));
     }
     Ok(reference.with_default_tag())
 }

@@ -58,6 +58,7 @@ pub struct ImageIndex {
 
 /// A manifest of either kind.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are a handful at a time, and nearly all of them are images")]
 pub enum Manifest {
     /// One image or artifact.
     Image(ImageManifest),

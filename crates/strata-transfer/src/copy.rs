@@ -134,25 +134,23 @@ impl Mover<'_> {
                 self.sink.put_manifest(&manifest, descriptor).await?;
                 Ok(descriptor.clone())
             }
-            Manifest::Index(index) => {
-                match &self.plan.platforms {
-                    PlatformChoice::Best(_) | PlatformChoice::Exactly(_) => {
-                        let child = choose_platform(&index.manifests, &self.plan.platforms)?;
-                        let image = Box::pin(self.copy_manifest(child, depth + 1, outcomes)).await?;
-                        if self.sink.keeps_sparse_indexes() {
-                            self.sink.put_manifest(&manifest, descriptor).await?;
-                        }
-                        Ok(image)
-                    }
-                    PlatformChoice::All => {
-                        for child in &index.manifests {
-                            Box::pin(self.copy_manifest(child, depth + 1, outcomes)).await?;
-                        }
+            Manifest::Index(index) => match &self.plan.platforms {
+                PlatformChoice::Best(_) | PlatformChoice::Exactly(_) => {
+                    let child = choose_platform(&index.manifests, &self.plan.platforms)?;
+                    let image = Box::pin(self.copy_manifest(child, depth + 1, outcomes)).await?;
+                    if self.sink.keeps_sparse_indexes() {
                         self.sink.put_manifest(&manifest, descriptor).await?;
-                        Ok(descriptor.clone())
                     }
+                    Ok(image)
                 }
-            }
+                PlatformChoice::All => {
+                    for child in &index.manifests {
+                        Box::pin(self.copy_manifest(child, depth + 1, outcomes)).await?;
+                    }
+                    self.sink.put_manifest(&manifest, descriptor).await?;
+                    Ok(descriptor.clone())
+                }
+            },
         }
     }
 

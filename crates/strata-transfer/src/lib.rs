@@ -13,7 +13,9 @@ mod place;
 mod progress;
 mod verified;
 
-pub use copy::{Copied, CopyLimits, CopyPlan, PlatformChoice, check_manifest, choose_platform, copy, copy_resolved, read_small_blob};
+pub use copy::{
+    Copied, CopyLimits, CopyPlan, PlatformChoice, check_manifest, choose_platform, copy, copy_resolved, read_small_blob,
+};
 pub use error::{Result, TransferError};
 pub use place::{BlobOutcome, BlobRole, BlobSpec, BlobStream, ImageSink, ImageSource, Origin};
 pub use progress::{Phase, Progress, ProgressEvent, Silent};

@@ -19,9 +19,9 @@ const FORMAT_HELP: &str = "Format output using a custom template:\n\
     'TEMPLATE':         Print output using the given Go template.\n\
     Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates";
 
-/// What docker inspects besides images, in the order it looks.
-const OTHER_TYPES: &[&str] =
-    &["container", "network", "volume", "service", "task", "node", "plugin", "secret", "config"];
+/// What docker inspects, in the order it lists.
+const TYPES: &[&str] =
+    &["config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"];
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(
@@ -56,10 +56,11 @@ pub(super) fn image_definition() -> CommandDefinition {
 
 async fn run_generic(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let kind = flags.text("type").unwrap_or_default();
-    if !kind.is_empty() && kind != "image" && !OTHER_TYPES.contains(&kind.as_str()) {
-        return Err(Failure::bare(format!("{kind:?} is not a valid value for --type")));
+    if !kind.is_empty() && !TYPES.contains(&kind.as_str()) {
+        let known: Vec<String> = TYPES.iter().map(|name| format!("{name:?}")).collect();
+        return Err(Failure::bare(format!("unknown type: {kind:?}: must be one of {}", known.join(", "))));
     }
-    let is_other = OTHER_TYPES.contains(&kind.as_str());
+    let is_other = !kind.is_empty() && kind != "image";
     let unknown = |text: &str, error: EngineError| match (&error, kind.as_str()) {
         (EngineError::NoSuchImage(_), "") => Failure::bare(format!("Error: No such object: {text}")),
         _ => error.into(),

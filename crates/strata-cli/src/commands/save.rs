@@ -80,8 +80,7 @@ impl NewFile {
     pub(super) fn beside(target: &Path) -> io::Result<NewFile> {
         let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !directory.is_dir() {
-            let message =
-                format!("invalid output path: directory {:?} does not exist", directory.display().to_string());
+            let message = format!("invalid output path: stat {}: no such file or directory", directory.display());
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -8,7 +8,7 @@ use strata_format::size::human_size;
 use strata_model::Digest;
 use strata_transfer::{Phase, ProgressEvent};
 
-use crate::output::terminal_width;
+use crate::output::terminal_size;
 
 /// A layer's line is rewritten at most so often, unless its status changes.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -89,6 +89,10 @@ impl Live {
         }
         let position = self.lines.iter().position(|other| *other == digest).unwrap_or(0);
         let up = self.lines.len() - position;
+        // What has scrolled off the screen cannot be reached any more.
+        if terminal_size().is_some_and(|(_, rows)| up >= rows) {
+            return;
+        }
         write(&format!("\x1b[{up}A\x1b[2K\r{line}\r\x1b[{up}B"));
     }
 
@@ -127,7 +131,7 @@ fn bar(event: &ProgressEvent) -> String {
         return format!("{current:>8}");
     }
     let numbers = format!("{current:>8}/{}", human_size(event.total as f64));
-    if terminal_width().is_none_or(|width| width <= BAR_WIDTH) {
+    if terminal_size().is_none_or(|(columns, _)| columns <= BAR_WIDTH) {
         return numbers;
     }
     let done = (event.current.min(event.total) * 50 / event.total) as usize;
