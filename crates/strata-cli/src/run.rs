@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 
@@ -38,6 +38,13 @@ pub trait Environment {
     /// As the adapters say.
     #[allow(clippy::result_large_err, reason = "a store is opened once")]
     fn open_store(&self, root: &Path, durability: Durability) -> Result<Store, StoreError>;
+
+    /// Puts the catalog below `root` aside, whatever its state, so that a new one takes its place; tells where it lies now,
+    /// `None` when there was none.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    fn set_catalog_aside(&self, root: &Path) -> io::Result<Option<PathBuf>>;
 
     /// Called once before the first connection is made: installs the TLS provider.
     fn prepare_network(&self);
