@@ -1,9 +1,11 @@
 //! `tags`: what a repository offers, without pulling anything.
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use strata_model::{Descriptor, Digest, Manifest, Platform, Reference, Tag, Target};
+use strata_model::{
+    Descriptor, Digest, ImageConfig, ImageManifest, MAX_MANIFEST_SIZE, Manifest, Platform, Reference, Tag, Target,
+};
 use strata_registry_client::RegistryClient;
-use strata_transfer::{ImageSource, Result as TransferResult};
+use strata_transfer::{ImageSource, Result as TransferResult, read_small_blob};
 
 use crate::Result;
 
@@ -17,7 +19,7 @@ pub struct TagInfo {
     pub tag: Tag,
     /// What it points to.
     pub digest: Digest,
-    /// Its platforms and the compressed size of each; the platform of a single image that no index describes is unknown.
+    /// Its platforms and the compressed size of each; artifacts have none.
     pub platforms: Vec<(Option<Platform>, u64)>,
 }
 
@@ -41,14 +43,14 @@ async fn tag_info(source: &dyn ImageSource, tag: Tag) -> TransferResult<TagInfo>
     let resolved = source.resolve(&Target::Tag(tag.clone())).await?;
     let manifest = source.manifest(&resolved).await?;
     let platforms = match manifest.value() {
-        Manifest::Image(image) => vec![(None, image.config.size + sum(&image.layers))],
+        Manifest::Image(image) => vec![(config_platform(source, &image.config).await?, image_size(image))],
         Manifest::Index(index) => {
             let mut platforms = Vec::new();
             let is_image = |entry: &&Descriptor| !entry.is_attestation();
             for entry in index.manifests.iter().filter(is_image) {
                 let child = source.manifest(entry).await?;
                 let size = match child.value() {
-                    Manifest::Image(image) => image.config.size + sum(&image.layers),
+                    Manifest::Image(image) => image_size(image),
                     Manifest::Index(_) => 0,
                 };
                 platforms.push((entry.platform.clone(), size));
@@ -59,6 +61,16 @@ async fn tag_info(source: &dyn ImageSource, tag: Tag) -> TransferResult<TagInfo>
     Ok(TagInfo { tag, digest: resolved.digest, platforms })
 }
 
-fn sum(layers: &[Descriptor]) -> u64 {
-    layers.iter().map(|layer| layer.size).sum()
+/// What the configuration of an image says that it runs on; `None` for artifacts.
+async fn config_platform(source: &dyn ImageSource, config: &Descriptor) -> TransferResult<Option<Platform>> {
+    if !config.media_type.is_image_config() {
+        return Ok(None);
+    }
+    let bytes = read_small_blob(source, config, MAX_MANIFEST_SIZE as u64).await?;
+    Ok(ImageConfig::parse(&bytes).ok().map(|config| config.platform()))
+}
+
+/// Compressed bytes of an image.
+fn image_size(image: &ImageManifest) -> u64 {
+    image.config.size + image.layers.iter().map(|layer| layer.size).sum::<u64>()
 }

@@ -4,7 +4,7 @@ mod memory;
 
 use std::future::Future;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,6 +34,30 @@ impl Environment for Program {
         let packs = Arc::new(FsPacks::open(root));
         let options = StoreOptions { durability, ..StoreOptions::default() };
         Ok(Store::new(blobs, packs, Arc::new(catalog), options))
+    }
+
+    fn set_catalog_aside(&self, root: &Path) -> io::Result<Option<PathBuf>> {
+        let catalog = root.join(CATALOG);
+        if !catalog.try_exists()? {
+            return Ok(None);
+        }
+        let mut number = 1;
+        let aside = loop {
+            let aside = root.join(format!("{CATALOG}.lost-{number}"));
+            if !aside.try_exists()? {
+                break aside;
+            }
+            number += 1;
+        };
+        std::fs::rename(&catalog, &aside)?;
+        // What SQLite keeps beside it belongs to the old file.
+        for suffix in ["-wal", "-shm"] {
+            let (beside, target) = (root.join(format!("{CATALOG}{suffix}")), format!("{}{suffix}", aside.display()));
+            if beside.try_exists()? {
+                std::fs::rename(beside, target)?;
+            }
+        }
+        Ok(Some(aside))
     }
 
     fn prepare_network(&self) {

@@ -90,3 +90,36 @@ fn a_missing_file_is_found_by_the_pull_itself() {
     sandbox.run(&["pull", "-q", &reference]).success();
     sandbox.run(&["fsck"]).success();
 }
+
+#[test]
+fn a_lost_catalog_is_made_again_from_the_files() {
+    let (registry, image) = sample_registry();
+    let reference = registry.reference("sample:1");
+    let sandbox = Sandbox::new();
+    sandbox.run(&["pull", "-q", &reference]).success();
+    let archive = sandbox.path("plain.tar");
+    let plain = strata_testkit::Image::small("loaded from an archive with plain layers");
+    let members = strata_testkit::archive::docker(&[(&plain, &["plain:1"])]);
+    fs::write(&archive, members.tar(strata_testkit::TarFormat::Gnu)).unwrap();
+    sandbox.run(&["load", "-q", "-i", archive.to_str().unwrap()]).success();
+    sandbox.run(&["tag", &reference, "mine:2"]).success();
+    let before = sandbox.run(&["images", "--no-trunc", "--digests"]).success();
+    for damage in ["removed", "overwritten"] {
+        let catalog = sandbox.root().join("catalog.sqlite");
+        match damage {
+            "removed" => fs::remove_file(&catalog).unwrap(),
+            _ => fs::write(&catalog, b"this is no database, and long enough to be taken for one".repeat(100)).unwrap(),
+        }
+        for suffix in ["-wal", "-shm"] {
+            let _ = fs::remove_file(sandbox.root().join(format!("catalog.sqlite{suffix}")));
+        }
+        let rebuilt = sandbox.run(&["fsck", "--rebuild"]).success();
+        assert!(rebuilt.contains("rebuilt 2 images with 3 names"), "{rebuilt}");
+        assert_eq!(sandbox.run(&["images", "--no-trunc", "--digests"]).success(), before, "{damage}");
+        sandbox.run(&["fsck"]).success();
+    }
+    let id = sandbox.run(&["inspect", "--format", "{{.Id}}", "mine:2"]).success();
+    assert_eq!(id.trim(), image.id().to_string());
+    let again = sandbox.run(&["pull", &reference]).success();
+    assert!(again.contains("Image is up to date"), "{again}");
+}
