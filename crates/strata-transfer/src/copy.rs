@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use strata_model::{
     Descriptor, DiffId, Digest, ErrorKind, ImageConfig, ImageManifest, Manifest, MediaType, Platform, Raw, Target,
 };
 
 use crate::{
-    BlobOutcome, BlobRole, BlobSpec, ImageSink, ImageSource, Phase, Progress, ProgressEvent, Result, TransferError,
-    Verified,
+    BlobOutcome, BlobRole, BlobSpec, BlobStream, ImageSink, ImageSource, Origin, Phase, Progress, ProgressEvent,
+    Result, TransferError, Verified,
 };
 
 /// Largest configuration that is read, in bytes.
@@ -155,7 +157,10 @@ impl Mover<'_> {
     }
 
     async fn copy_image(&self, image: &ImageManifest, outcomes: &mut Outcomes) -> Result<()> {
-        let wanted = self.wanted(image).await?;
+        let config = self.config_bytes(image).await?;
+        let wanted = wanted(image, config.as_deref())?;
+        let source = Remembering { source: self.source, digest: image.config.digest, bytes: config.map(Bytes::from) };
+        let source = &source;
         let missing: HashSet<Digest> =
             self.sink.missing(&wanted).await?.iter().map(|spec| spec.descriptor.digest).collect();
         for spec in &wanted {
@@ -167,7 +172,7 @@ impl Mover<'_> {
         todo.sort_by_key(|spec| std::cmp::Reverse(spec.descriptor.size));
         let done: Vec<(Digest, BlobOutcome)> = futures_util::stream::iter(todo)
             .map(|spec| async move {
-                let outcome = self.copy_blob(spec).await?;
+                let outcome = self.copy_blob(source, spec).await?;
                 Ok::<_, TransferError>((spec.descriptor.digest, outcome))
             })
             .buffer_unordered(self.plan.limits.blobs.max(1))
@@ -180,50 +185,20 @@ impl Mover<'_> {
         Ok(())
     }
 
-    /// The distinct blobs of an image: configuration first, then layers, lowest first.
-    async fn wanted(&self, image: &ImageManifest) -> Result<Vec<BlobSpec>> {
-        let diff_ids = self.diff_ids(image).await?;
-        let mut wanted = vec![BlobSpec { descriptor: image.config.clone(), role: BlobRole::Plain }];
-        let mut seen = HashSet::from([image.config.digest]);
-        for (position, layer) in image.layers.iter().enumerate() {
-            if !seen.insert(layer.digest) {
-                continue;
-            }
-            let role = match &diff_ids {
-                // Attestations have an image configuration, but their layers are statements.
-                Some(diff_ids) if layer.media_type.is_layer() => BlobRole::Layer { diff_id: Some(diff_ids[position]) },
-                _ => BlobRole::Plain,
-            };
-            wanted.push(BlobSpec { descriptor: layer.clone(), role });
-        }
-        Ok(wanted)
-    }
-
-    /// The diff IDs that the configuration of a container image claims; `None` for artifacts.
-    async fn diff_ids(&self, image: &ImageManifest) -> Result<Option<Vec<DiffId>>> {
+    /// The configuration of a container image; `None` for artifacts.
+    async fn config_bytes(&self, image: &ImageManifest) -> Result<Option<Vec<u8>>> {
         if !image.config.media_type.is_image_config() {
             return Ok(None);
         }
-        let bytes = read_small_blob(self.source, &image.config, MAX_CONFIG_SIZE).await?;
-        let config = ImageConfig::parse(&bytes).map_err(|cause| {
-            TransferError::new(ErrorKind::Invalid, format!("image configuration {}: {cause}", image.config.digest))
-        })?;
-        let (expected, found) = (image.layers.len(), config.rootfs.diff_ids.len());
-        if expected != found {
-            return Err(TransferError::new(
-                ErrorKind::Invalid,
-                format!("invalid manifest, layers length mismatch: expected {found}, got {expected}"),
-            ));
-        }
-        Ok(Some(config.rootfs.diff_ids))
+        read_small_blob(self.source, &image.config, MAX_CONFIG_SIZE).await.map(Some)
     }
 
     /// Copies one blob, again after errors that another try may mend.
-    async fn copy_blob(&self, spec: &BlobSpec) -> Result<BlobOutcome> {
+    async fn copy_blob(&self, source: &dyn ImageSource, spec: &BlobSpec) -> Result<BlobOutcome> {
         let limits = self.plan.limits;
         let mut tries = 1;
         loop {
-            match self.sink.put_blob(self.source, spec, self.progress).await {
+            match self.sink.put_blob(source, spec, self.progress).await {
                 Err(error) if error.retryable && tries < limits.tries => {
                     tracing::debug!(digest = %spec.descriptor.digest, %error, "transfer broke; trying again");
                     self.pause(spec, limits.retry_pause * tries).await;
@@ -249,6 +224,72 @@ impl Mover<'_> {
     fn report(&self, spec: &BlobSpec, phase: Phase) {
         let Descriptor { digest, size, .. } = spec.descriptor;
         self.progress.event(ProgressEvent { digest, phase, current: 0, total: size });
+    }
+}
+
+/// The distinct blobs of an image: configuration first, then layers, lowest first.
+fn wanted(image: &ImageManifest, config: Option<&[u8]>) -> Result<Vec<BlobSpec>> {
+    let diff_ids = config.map(|config| diff_ids(image, config)).transpose()?;
+    let mut wanted = vec![BlobSpec { descriptor: image.config.clone(), role: BlobRole::Plain }];
+    let mut seen = HashSet::from([image.config.digest]);
+    for (position, layer) in image.layers.iter().enumerate() {
+        if !seen.insert(layer.digest) {
+            continue;
+        }
+        let role = match &diff_ids {
+            // Attestations have an image configuration, but their layers are statements.
+            Some(diff_ids) if layer.media_type.is_layer() => BlobRole::Layer { diff_id: Some(diff_ids[position]) },
+            _ => BlobRole::Plain,
+        };
+        wanted.push(BlobSpec { descriptor: layer.clone(), role });
+    }
+    Ok(wanted)
+}
+
+/// The diff IDs that a configuration claims, one for each layer.
+fn diff_ids(image: &ImageManifest, config: &[u8]) -> Result<Vec<DiffId>> {
+    let config = ImageConfig::parse(config).map_err(|cause| {
+        TransferError::new(ErrorKind::Invalid, format!("image configuration {}: {cause}", image.config.digest))
+    })?;
+    let (found, expected) = (image.layers.len(), config.rootfs.diff_ids.len());
+    if expected != found {
+        return Err(TransferError::new(
+            ErrorKind::Invalid,
+            format!("invalid manifest, layers length mismatch: expected {expected}, got {found}"),
+        ));
+    }
+    Ok(config.rootfs.diff_ids)
+}
+
+/// A source whose configuration was read already: it is not asked for twice.
+struct Remembering<'a> {
+    source: &'a dyn ImageSource,
+    digest: Digest,
+    bytes: Option<Bytes>,
+}
+
+#[async_trait]
+impl ImageSource for Remembering<'_> {
+    fn origin(&self) -> Origin {
+        self.source.origin()
+    }
+
+    async fn resolve(&self, target: &Target) -> Result<Descriptor> {
+        self.source.resolve(target).await
+    }
+
+    async fn manifest(&self, descriptor: &Descriptor) -> Result<Raw<Manifest>> {
+        self.source.manifest(descriptor).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor, from: u64) -> Result<BlobStream> {
+        match &self.bytes {
+            Some(bytes) if descriptor.digest == self.digest => {
+                let rest = bytes.slice(bytes.len().min(from as usize)..);
+                Ok(BlobStream { from, stream: Box::pin(futures_util::stream::once(async move { Ok(rest) })) })
+            }
+            _ => self.source.blob(descriptor, from).await,
+        }
     }
 }
 
