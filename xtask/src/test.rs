@@ -67,6 +67,7 @@ fn checks(full: bool) -> Result<()> {
 
 fn tests(options: &Options) -> Result<()> {
     let docker_config = tempfile::tempdir()?; // the credentials of whoever runs this are no part of a test
+    std::fs::write(docker_config.path().join("config.json"), "{}")?; // podman wants to see one
     let prepare = |command: &mut Command| {
         command.env("DOCKER_CONFIG", docker_config.path()).env("NO_PROXY", "127.0.0.1,localhost,::1");
         command.env("LC_ALL", "C.UTF-8").env("TZ", "UTC").env("RUST_BACKTRACE", "1").env("RUST_LIB_BACKTRACE", "0");

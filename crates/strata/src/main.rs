@@ -1,6 +1,7 @@
 //! The program: puts the adapters together and hands over to the command line.
 
 mod memory;
+mod reserve;
 
 use std::future::Future;
 use std::io;
@@ -29,6 +30,7 @@ struct Program;
 
 impl Environment for Program {
     fn open_store(&self, root: &Path, durability: Durability) -> Result<Store, StoreError> {
+        reserve::adjust(root);
         let catalog = SqliteCatalog::open_with(root.join(CATALOG), durability)?;
         let blobs = Arc::new(FsBlobs::open(root));
         let packs = Arc::new(FsPacks::open(root));

@@ -338,7 +338,6 @@ fn a_full_disk_is_told_and_left_whole() {
 }
 
 #[test]
-#[ignore = "the catalog needs some free blocks to be opened at all: its shared memory is a file beside it"]
 fn a_full_disk_does_not_keep_from_removing() {
     if !have(&["root", "mount", "umount"]) {
         return;
