@@ -16,9 +16,8 @@ pub(crate) fn adjust(root: &Path) {
     let Ok(disk) = rustix::fs::statvfs(root) else { return };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
     let is_tight = free < SIZE as u64;
-    if is_tight {
-        let _ = fs::remove_file(&path);
-    } else if free > 8 * SIZE as u64 && !path.exists() && make(&path).is_err() {
+    let could_be_made = || path.exists() || free <= 8 * SIZE as u64 || make(&path).is_ok();
+    if is_tight || !could_be_made() {
         let _ = fs::remove_file(&path);
     }
 }
