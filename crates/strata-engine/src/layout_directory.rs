@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -119,15 +119,17 @@ impl LayoutDirectory {
         descriptor: &Descriptor,
         progress: &dyn Progress,
     ) -> Result<NewFile> {
-        let mut file = NewFile::create(&self.path).map_err(|cause| failed("writing in", &self.path, &cause))?;
+        let file = NewFile::create(&self.path).map_err(|cause| failed("writing in", &self.path, &cause))?;
         let mut verified = Verified::new(descriptor);
         let mut blob = source.blob(descriptor, 0).await?.stream;
         let event =
             |phase, current| ProgressEvent { digest: descriptor.digest, phase, current, total: descriptor.size };
         while let Some(chunk) = blob.try_next().await? {
             verified.update(&chunk)?;
-            let written = blocking(move || (&file.file).write_all(&chunk).map(|()| file)).await;
-            file = written.map_err(|cause| failed("writing in", &self.path, &cause))?;
+            let target = file.file.clone();
+            blocking(move || (&*target).write_all(&chunk))
+                .await
+                .map_err(|cause| failed("writing in", &self.path, &cause))?;
             progress.event(event(Phase::Downloading, verified.count()));
         }
         verified.finish()?;
@@ -137,15 +139,14 @@ impl LayoutDirectory {
 
     async fn keep(&self, file: NewFile, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
+        // The temporary name stays with this future, so that a copy which is given up leaves none behind.
+        let (bytes, parent) = (file.file.clone(), path.parent().unwrap_or(&self.path).to_owned());
+        blocking(move || fs::create_dir_all(parent).and_then(|()| bytes.sync_data()))
+            .await
+            .and_then(|()| file.rename(&path))
+            .map_err(|cause| failed("writing", &path, &cause))?;
         let target = path.clone();
-        blocking(move || {
-            if let Some(parent) = target.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            file.keep(&target)
-        })
-        .await
-        .map_err(|cause| failed("writing", &path, &cause))
+        blocking(move || sync_parent(&target)).await.map_err(|cause| failed("writing", &path, &cause))
     }
 }
 
@@ -227,8 +228,8 @@ impl ImageSink for LayoutDirectory {
     async fn put_manifest(&self, manifest: &Raw<Manifest>, descriptor: &Descriptor) -> Result<()> {
         let true_descriptor = Descriptor::new(manifest.value().media_type(), descriptor.digest, manifest.size());
         if !self.has(&true_descriptor) {
-            let mut file = NewFile::create(&self.path).map_err(|cause| failed("writing in", &self.path, &cause))?;
-            file.file.write_all(manifest.bytes()).map_err(|cause| failed("writing in", &self.path, &cause))?;
+            let file = NewFile::create(&self.path).map_err(|cause| failed("writing in", &self.path, &cause))?;
+            (&*file.file).write_all(manifest.bytes()).map_err(|cause| failed("writing in", &self.path, &cause))?;
             self.keep(file, &descriptor.digest).await?;
         }
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
@@ -270,14 +271,14 @@ fn add_entry(directory: &Path, entry: &Descriptor) -> Result<()> {
 }
 
 fn write_file(directory: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = NewFile::create(directory)?;
-    file.file.write_all(bytes)?;
+    let file = NewFile::create(directory)?;
+    (&*file.file).write_all(bytes)?;
     file.keep(target)
 }
 
 /// A file under a name that nobody looks for; removed when dropped, unless it was kept.
 pub(crate) struct NewFile {
-    pub(crate) file: File,
+    pub(crate) file: Arc<File>,
     path: Option<PathBuf>,
 }
 
@@ -289,7 +290,7 @@ impl NewFile {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let path = directory.join(format!(".strata-{:x}-{number:x}", std::process::id()));
             match File::create_new(&path) {
-                Ok(file) => return Ok(NewFile { file, path: Some(path) }),
+                Ok(file) => return Ok(NewFile { file: Arc::new(file), path: Some(path) }),
                 // Left by a process that had the same number.
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(cause) => return Err(cause),
@@ -299,16 +300,26 @@ impl NewFile {
 
     /// Makes its bytes durable under this name, in the place of what had it. The name itself is durable once the directory
     /// is synced.
-    pub(crate) fn keep(mut self, target: &Path) -> io::Result<()> {
+    pub(crate) fn keep(self, target: &Path) -> io::Result<()> {
         self.file.sync_data()?;
+        self.rename(target)?;
+        sync_parent(target)
+    }
+
+    fn rename(mut self, target: &Path) -> io::Result<()> {
         if let Some(path) = &self.path {
             fs::rename(path, target)?;
         }
         self.path = None;
-        if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent)?.sync_all()?;
-        }
         Ok(())
+    }
+}
+
+/// Makes the name of this file durable.
+fn sync_parent(target: &Path) -> io::Result<()> {
+    match target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 

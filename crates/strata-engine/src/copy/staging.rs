@@ -233,7 +233,7 @@ impl OutputFile {
 impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            OutputFile::New(file, _) => file.file.write(bytes),
+            OutputFile::New(file, _) => (&*file.file).write(bytes),
             OutputFile::Direct(file) => file.write(bytes),
         }
     }

@@ -164,8 +164,8 @@ impl ManifestLists {
         let path = directory.join(file_name(manifest));
         let write = || {
             fs::create_dir_all(&directory)?;
-            let mut file = NewFile::create(&directory)?;
-            file.file.write_all(&entry.to_bytes())?;
+            let file = NewFile::create(&directory)?;
+            (&*file.file).write_all(&entry.to_bytes())?;
             file.keep(&path)
         };
         write().map_err(|cause| EngineError::file("writing", &path, cause))
