@@ -8,20 +8,24 @@
 //!
 //! Source: OCI distribution-spec, "Pull", "Push", "Content Discovery", "Content Management".
 
+mod access;
 mod blobs;
 mod error;
 mod listing;
 mod manifests;
 mod uploads;
+mod upstream;
 
 use std::sync::Arc;
 
 use strata_model::Repository;
 
+pub use access::{Access, Action, Caller, Credentials, Everybody, Need, Pull, PullAllowance, Refusal};
 pub use error::{RegistryError, Result};
 pub use listing::{Page, ReferrersPage};
 pub use manifests::{NewManifest, PublishedManifest, StoredManifest};
 pub use uploads::{Upload, UploadId};
+pub use upstream::{MirroredBlob, MirroredManifest, Upstream};
 
 use crate::Store;
 use uploads::RunningHashes;
