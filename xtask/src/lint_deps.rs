@@ -18,10 +18,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // ports and the rules above them
     ("strata-transfer", &["model"]),
     ("strata-store", &["layer", "model", "transfer"]),
+    // the hub's rules stand above the store's, and have a port of their own for their records
+    ("strata-hub", &["model", "store"]),
     // adapters
     ("strata-blobs-fs", &["layer", "model", "store"]),
-    ("strata-catalog-sql", &["layer", "model", "store"]),
+    ("strata-catalog-sql", &["hub", "layer", "model", "store"]),
     ("strata-registry-client", &["model", "transfer"]),
+    ("strata-mirror", &["model", "registry-client", "store", "transfer"]),
     ("strata-rootfs", &["erofs", "layer", "model"]),
     // use cases
     // format: for the grammar of filters (globs, times), not for wording
@@ -32,10 +35,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // surfaces
     ("strata-cli", &["engine", "format", "model", "registry-client", "store", "transfer"]),
     ("strata-registry", &["model", "store", "transfer"]),
+    ("strata-hub-api", &["hub", "model", "store"]),
     // composition and support
     (
         "strata",
-        &["blobs-fs", "catalog-sql", "cli", "engine", "model", "registry", "registry-client", "store", "transfer"],
+        &[
+            "blobs-fs",
+            "catalog-sql",
+            "cli",
+            "engine",
+            "hub",
+            "hub-api",
+            "mirror",
+            "model",
+            "registry",
+            "registry-client",
+            "store",
+            "transfer",
+        ],
     ),
     ("strata-testkit", &["archive", "layer", "model"]),
     ("xtask", &[]),
@@ -50,7 +67,7 @@ const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "axum", "rusqlite", "rust
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["strata-catalog-sql"], "only the SQL catalog knows SQL"),
     ("reqwest", &["strata-registry-client"], "only the registry client speaks HTTP to others"),
-    ("axum", &["strata-registry"], "only surfaces serve HTTP"),
+    ("axum", &["strata-registry", "strata-hub-api"], "only surfaces serve HTTP"),
     ("clap", &["strata-cli", "strata"], "only the command line parses arguments"),
     ("indicatif", &["strata-cli"], "only the command line draws"),
     ("anyhow", &["strata", "strata-testkit", "xtask"], "libraries have typed errors"),

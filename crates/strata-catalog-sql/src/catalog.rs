@@ -1,6 +1,6 @@
-//! The catalog: where transactions get their connections from.
+//! The catalogs: where transactions get their connections from.
 //!
-//! Connections are made when they are first needed. Readers that end go back to a pool. There is one writer; tasks of this
+//! The store's catalog and the hub's are databases of their own with the same plumbing. Connections are made when they are first needed. Readers that end go back to a pool. There is one writer; tasks of this
 //! process queue for it in order, other processes are waited for by trying again.
 
 use std::path::{Path, PathBuf};
@@ -12,14 +12,17 @@ use strata_model::ErrorKind;
 use strata_store::{Catalog, Durability, ReadTxn, Result, StoreError, WriteTxn};
 use tokio::sync::OwnedMutexGuard;
 
-use crate::dialect::sqlite::{Begun, PATIENCE, Session};
+use crate::dialect::sqlite::{Begun, PATIENCE, Schema, Session};
 use crate::transaction::{Held, Transaction};
 
 /// Idle readers that are kept.
 const IDLE_READERS: usize = 8;
 
-/// A catalog in an SQLite file, or in memory.
-pub struct SqliteCatalog {
+/// The store's catalog in an SQLite file, or in memory.
+pub struct SqliteCatalog(Connections);
+
+/// One database: readers as many as are needed, one writer.
+pub(crate) struct Connections {
     database: Arc<Database>,
     writer: Arc<tokio::sync::Mutex<Option<Session>>>,
 }
@@ -48,12 +51,7 @@ impl SqliteCatalog {
     /// # Errors
     /// As [`SqliteCatalog::open`].
     pub fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<SqliteCatalog> {
-        let path = path.as_ref().to_owned();
-        make_directory(&path)?;
-        let mut session = Session::open(&path, durability)?;
-        session.migrate()?;
-        let database = Database::File { path, durability, readers: Mutex::new(vec![session]) };
-        Ok(SqliteCatalog { database: Arc::new(database), writer: Arc::default() })
+        Connections::open(path.as_ref(), durability, Schema::Store).map(SqliteCatalog)
     }
 
     /// An empty catalog in memory, for tests and for work that leaves nothing behind.
@@ -61,10 +59,67 @@ impl SqliteCatalog {
     /// # Errors
     /// When there is no memory.
     pub fn open_in_memory() -> Result<SqliteCatalog> {
+        Connections::open_in_memory(Schema::Store).map(SqliteCatalog)
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn read(&self) -> Result<Box<dyn ReadTxn>> {
+        Ok(Box::new(self.0.read()?))
+    }
+
+    async fn write(&self, intent: &'static str) -> Result<Box<dyn WriteTxn>> {
+        Ok(Box::new(self.0.write(intent).await?))
+    }
+
+    async fn check(&self) -> Result<Vec<String>> {
+        self.0.check()
+    }
+}
+
+impl Connections {
+    pub(crate) fn open(path: &Path, durability: Durability, schema: Schema) -> Result<Connections> {
+        let path = path.to_owned();
+        make_directory(&path)?;
+        let mut session = Session::open(&path, durability)?;
+        session.migrate(schema)?;
+        let database = Database::File { path, durability, readers: Mutex::new(vec![session]) };
+        Ok(Connections { database: Arc::new(database), writer: Arc::default() })
+    }
+
+    pub(crate) fn open_in_memory(schema: Schema) -> Result<Connections> {
         let mut writer = Session::in_memory(None)?;
-        writer.migrate()?;
+        writer.migrate(schema)?;
         let database = Database::Memory { committed: Mutex::new(Arc::new(writer.serialized()?)) };
-        Ok(SqliteCatalog { database: Arc::new(database), writer: Arc::new(tokio::sync::Mutex::new(Some(writer))) })
+        Ok(Connections { database: Arc::new(database), writer: Arc::new(tokio::sync::Mutex::new(Some(writer))) })
+    }
+
+    pub(crate) fn read(&self) -> Result<Transaction> {
+        let mut session = self.database.reader()?;
+        session.begin_reading()?;
+        Ok(Transaction::new(Held::Reader(session), self.database.clone(), "reading"))
+    }
+
+    pub(crate) async fn write(&self, intent: &'static str) -> Result<Transaction> {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        if writer.is_none() {
+            *writer = Some(self.database.connect()?);
+        }
+        let mut writer = OwnedMutexGuard::try_map(writer, Option::as_mut).map_err(|_| StoreError::Catalog {
+            doing: intent,
+            cause: "no writer".into(),
+            kind: ErrorKind::Internal,
+        })?;
+        self.begin_writing(&mut writer, intent).await?;
+        Ok(Transaction::new(Held::Writer(writer), self.database.clone(), intent))
+    }
+
+    pub(crate) fn check(&self) -> Result<Vec<String>> {
+        let mut session = self.database.reader()?;
+        let complaints = blocking(|| session.check());
+        self.database.put_back(session);
+        complaints
     }
 
     /// Waits until no other process writes, and begins.
@@ -80,36 +135,6 @@ impl SqliteCatalog {
             pause = (pause * 2).min(Duration::from_millis(20));
         }
         Ok(())
-    }
-}
-
-#[async_trait]
-impl Catalog for SqliteCatalog {
-    async fn read(&self) -> Result<Box<dyn ReadTxn>> {
-        let mut session = self.database.reader()?;
-        session.begin_reading()?;
-        Ok(Box::new(Transaction::new(Held::Reader(session), self.database.clone(), "reading")))
-    }
-
-    async fn write(&self, intent: &'static str) -> Result<Box<dyn WriteTxn>> {
-        let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        if writer.is_none() {
-            *writer = Some(self.database.connect()?);
-        }
-        let mut writer = OwnedMutexGuard::try_map(writer, Option::as_mut).map_err(|_| StoreError::Catalog {
-            doing: intent,
-            cause: "no writer".into(),
-            kind: ErrorKind::Internal,
-        })?;
-        self.begin_writing(&mut writer, intent).await?;
-        Ok(Box::new(Transaction::new(Held::Writer(writer), self.database.clone(), intent)))
-    }
-
-    async fn check(&self) -> Result<Vec<String>> {
-        let mut session = self.database.reader()?;
-        let complaints = blocking(|| session.check());
-        self.database.put_back(session);
-        complaints
     }
 }
 

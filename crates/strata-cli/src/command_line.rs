@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 
-use self::clap_tree::{ARGUMENTS, HELP};
+use self::clap_tree::{ARGUMENTS, HELP, clap_tree_for};
 use crate::report::{Failure, Outcome};
 use crate::run::LogLevel;
 use crate::{help, usage};
@@ -51,7 +51,7 @@ impl Invocation {
     /// In docker's words and with its exit codes for what cannot be understood.
     pub(crate) fn parse(tree: Group, arguments: Vec<OsString>) -> Outcome<Invocation> {
         let program = program_name(arguments.first());
-        let command = clap_tree(&tree);
+        let command = clap_tree_for(&tree, &arguments);
         let matches = command
             .try_get_matches_from(&arguments)
             .map_err(|error| usage::flag_error(&error, &tree, &program, &arguments))?;

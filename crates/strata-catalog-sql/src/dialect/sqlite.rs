@@ -11,11 +11,34 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Params, ffi}
 use strata_model::ErrorKind;
 use strata_store::{Durability, Result, StoreError};
 
-/// Migration `n` leads from format `n` to `n + 1`. Released ones never change.
-const MIGRATIONS: &[&str] = &[include_str!("sqlite/schema.sql")];
+/// What a database is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// The store's catalog.
+    Store,
+    /// Accounts, repositories' metadata and all else that only a hub has.
+    Hub,
+}
 
-/// The format that this program reads and writes.
-pub(crate) const FORMAT: i64 = MIGRATIONS.len() as i64;
+impl Schema {
+    /// Migration `n` leads from format `n` to `n + 1`. Released ones never change.
+    const fn migrations(self) -> &'static [&'static str] {
+        match self {
+            Schema::Store => &[include_str!("sqlite/schema.sql")],
+            Schema::Hub => &[concat!(
+                include_str!("sqlite/hub/accounts.sql"),
+                include_str!("sqlite/hub/repositories.sql"),
+                include_str!("sqlite/hub/search.sql"),
+                include_str!("sqlite/hub/operations.sql"),
+            )],
+        }
+    }
+
+    /// The format that this program reads and writes.
+    pub(crate) const fn format(self) -> i64 {
+        self.migrations().len() as i64
+    }
+}
 
 /// Longest wait for another process.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -79,11 +102,11 @@ impl Session {
     ///
     /// Several processes that meet at a new file may find it busy at once, which SQLite's own waiting does not cover while
     /// the journal changes: whoever did not get through looks again.
-    pub(crate) fn migrate(&mut self) -> Result<()> {
+    pub(crate) fn migrate(&mut self, schema: Schema) -> Result<()> {
         const PAUSE: Duration = Duration::from_millis(10);
         let start = std::time::Instant::now();
         loop {
-            match self.try_to_migrate() {
+            match self.try_to_migrate(schema) {
                 Err(error) if error.kind() == ErrorKind::Unavailable && start.elapsed() < PATIENCE => {
                     std::thread::sleep(PAUSE);
                 }
@@ -92,36 +115,36 @@ impl Session {
         }
     }
 
-    fn try_to_migrate(&mut self) -> Result<()> {
+    fn try_to_migrate(&mut self, schema: Schema) -> Result<()> {
         self.doing = "reading the format";
-        if self.format()? == FORMAT {
+        if self.format(schema)? == schema.format() {
             return Ok(());
         }
         self.doing = "migrating";
         // WAL is a lasting property of the file. It cannot be set inside a transaction. In memory it stays `memory`.
         self.checked(self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(())))?;
         self.checked(self.connection.execute_batch("BEGIN IMMEDIATE"))?;
-        let migrated = self.run_migrations();
+        let migrated = self.run_migrations(schema);
         if migrated.is_err() {
             self.roll_back();
         }
         migrated
     }
 
-    fn run_migrations(&self) -> Result<()> {
+    fn run_migrations(&self, schema: Schema) -> Result<()> {
         // Read again under the lock: another process may have been faster.
-        let format = self.format()?;
-        for migration in &MIGRATIONS[usize::try_from(format).unwrap_or(0)..] {
+        let format = self.format(schema)?;
+        for migration in &schema.migrations()[usize::try_from(format).unwrap_or(0)..] {
             self.checked(self.connection.execute_batch(migration))?;
         }
-        self.checked(self.connection.pragma_update(None, "user_version", FORMAT))?;
+        self.checked(self.connection.pragma_update(None, "user_version", schema.format()))?;
         self.checked(self.connection.execute_batch("COMMIT"))
     }
 
-    fn format(&self) -> Result<i64> {
+    fn format(&self, schema: Schema) -> Result<i64> {
         let found = self.checked(self.connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
-        if found > FORMAT {
-            return Err(StoreError::NewerFormat { found, known: FORMAT });
+        if found > schema.format() {
+            return Err(StoreError::NewerFormat { found, known: schema.format() });
         }
         Ok(found)
     }
@@ -130,7 +153,7 @@ impl Session {
     pub(crate) fn begin_reading(&mut self) -> Result<()> {
         self.doing = "reading";
         self.batch("BEGIN")?;
-        self.exists("SELECT 1 FROM leases LIMIT 1", []).map(drop)
+        self.exists("SELECT 1 FROM sqlite_schema LIMIT 1", []).map(drop)
     }
 
     /// Begins a write transaction, or says at once that another one is under way.

@@ -1,5 +1,7 @@
 //! The tree of commands as clap sees it, for parsing, completions and manual pages.
 
+use std::ffi::OsString;
+
 use clap::{Arg, ArgAction, Command};
 
 use super::definition::{CommandDefinition, FlagDefinition, FlagKind, Group, Node, flag, global_flags};
@@ -9,9 +11,18 @@ pub(super) const ARGUMENTS: &str = "arguments";
 /// The flag for help.
 pub(super) const HELP: &str = "help";
 
-/// The tree as clap sees it, also for completions and manual pages.
+/// The whole tree as clap sees it, for completions and manual pages.
 pub(crate) fn clap_tree(tree: &Group) -> Command {
-    let mut root = clap_group(tree).disable_help_subcommand(true).no_binary_name(false);
+    clap_root(tree, &|_| true)
+}
+
+/// The tree without the commands that no word names: building them all takes longer than most commands do.
+pub(super) fn clap_tree_for(tree: &Group, words: &[OsString]) -> Command {
+    clap_root(tree, &|node| words.iter().any(|word| word.to_str().is_some_and(|word| node.is_called(word))))
+}
+
+fn clap_root(tree: &Group, is_wanted: &dyn Fn(&Node) -> bool) -> Command {
+    let mut root = clap_group(tree, is_wanted).disable_help_subcommand(true).no_binary_name(false);
     for definition in global_flags() {
         let may_follow = definition.short.is_none();
         root = root.arg(clap_flag(&definition).global(may_follow));
@@ -19,7 +30,7 @@ pub(crate) fn clap_tree(tree: &Group) -> Command {
     root
 }
 
-fn clap_group(group: &Group) -> Command {
+fn clap_group(group: &Group, is_wanted: &dyn Fn(&Node) -> bool) -> Command {
     let mut command = Command::new(group.name)
         .about(group.about)
         .disable_help_flag(true)
@@ -27,9 +38,9 @@ fn clap_group(group: &Group) -> Command {
         .disable_version_flag(true)
         .allow_external_subcommands(true)
         .arg(help_flag());
-    for child in &group.children {
+    for child in group.children.iter().filter(|child| is_wanted(child)) {
         command = command.subcommand(match child {
-            Node::Group(group) => clap_group(group),
+            Node::Group(group) => clap_group(group, is_wanted),
             Node::Command(definition) => clap_command(definition),
         });
     }

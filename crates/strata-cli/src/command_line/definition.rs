@@ -212,6 +212,14 @@ impl Node {
         }
     }
 
+    /// Whether this is the node's name, or another name of it.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        match self {
+            Node::Command(command) => command.name == name || command.aliases.contains(&name),
+            Node::Group(group) => group.name == name,
+        }
+    }
+
     pub(crate) fn is_hidden(&self) -> bool {
         matches!(self, Node::Command(command) if command.is_hidden)
     }
@@ -226,10 +234,7 @@ pub(crate) struct Group {
 
 impl Group {
     pub(crate) fn find(&self, name: &str) -> Option<&Node> {
-        self.children.iter().find(|node| match node {
-            Node::Command(command) => command.name == name || command.aliases.contains(&name),
-            Node::Group(group) => group.name == name,
-        })
+        self.children.iter().find(|node| node.is_called(name))
     }
 }
 

@@ -49,8 +49,8 @@ pub(super) fn definition() -> CommandDefinition {
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let platform = context.platform(flags)?;
     let entries = strata_engine::history(context.store()?, &flags.argument(0), platform.as_ref()).await?;
-    let style = Style { is_human: flags.is_set("human"), is_whole: flags.is_set("no-trunc") };
     let format = flags.text("format").unwrap_or_else(|| "table".to_owned());
+    let style = Style { is_human: flags.is_set("human"), is_whole: flags.is_set("no-trunc") };
     print(&render(&entries, &format, flags.is_set("quiet"), style, context.store()?.now())?)
 }
 

@@ -8,6 +8,7 @@ use strata_engine::{ImageSummary, ListRequest, digest_reference, name_reference}
 use strata_format::formatter::{Format, Formatter};
 use strata_format::template::Struct;
 use strata_format::{Value, duration, size, timestamp};
+use strata_store::ImageRow;
 
 use super::tree_view;
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
@@ -164,14 +165,19 @@ impl Columns {
 
 /// How the rows of the old columns are written.
 #[derive(Clone, Default)]
-struct Style {
-    format: Option<String>,
+pub(super) struct Style {
+    pub(super) format: Option<String>,
     is_quiet: bool,
     shows_digests: bool,
     is_whole: bool,
 }
 
 impl Style {
+    /// Whether a time may be asked for: knowing the local time zone costs more than all the rest.
+    fn shows_times(&self) -> bool {
+        self.format.as_deref().is_some_and(|format| format != "table")
+    }
+
     fn format(&self) -> Format {
         let format = match (self.format.as_deref().unwrap_or("table"), self.is_quiet, self.shows_digests) {
             ("table", true, _) => "{{.ID}}",
@@ -195,9 +201,8 @@ fn render(found: &[ImageSummary], style: &Style, now: i64) -> Outcome<String> {
     let with_digests = style.shows_digests || format.contains("{{.Digest}}");
     let mut rows: Vec<Value> = Vec::new();
     for summary in found {
-        for name in names(summary, with_digests, style.shows_digests) {
-            rows.push(row(summary, name, style.is_whole, now).into());
-        }
+        let columns = ImageColumns::new(summary, style, now);
+        rows.extend(names(summary, with_digests, style.shows_digests).into_iter().map(|name| columns.row(name).into()));
     }
     Ok(Formatter::new(&format, HEADERS)?.render(&rows)?)
 }
@@ -217,9 +222,10 @@ pub(super) fn names(summary: &ImageSummary, with_digests: bool, digest_rows: boo
         digest: digest.to_owned(),
     };
     let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for reference in summary.names.iter().filter_map(name_reference) {
-        let tag = reference.tag().map(ToString::to_string).unwrap_or_default();
-        tags.entry(reference.familiar_name()).or_default().push(tag);
+    for of_repository in summary.names.chunk_by(|one, next| one.repository == next.repository) {
+        let Some(reference) = of_repository.first().and_then(name_reference) else { continue };
+        let of_repository = of_repository.iter().map(|name| name.tag.clone());
+        tags.entry(reference.familiar_name()).or_default().extend(of_repository);
     }
     let mut digests: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for row in &summary.digests {
@@ -249,24 +255,44 @@ pub(super) fn names(summary: &ImageSummary, with_digests: bool, digest_rows: boo
     rows
 }
 
-/// One row; sizes that only `system df` knows are not there.
-pub(super) fn row(summary: &ImageSummary, name: RowName, is_whole: bool, now: i64) -> Struct {
-    let id = &summary.row.id;
-    let seconds = summary.row.created.div_euclid(SECOND);
-    let created = Timestamp::from_second(seconds).unwrap_or_default();
-    let size = summary.row.size as f64;
-    Struct::row("*formatter.imageContext")
-        .field("Containers", "N/A")
-        .field("CreatedAt", timestamp::to_go_string(created, &TimeZone::system()))
-        .field("CreatedSince", format!("{} ago", duration::human(now - seconds * SECOND)))
-        .field("Digest", name.digest)
-        .field("ID", if is_whole { id.to_string() } else { id.0.short() })
-        .field("Repository", name.repository)
-        .field("SharedSize", "N/A")
-        .field("Size", size::human_size_with_precision(size, 3))
-        .field("Tag", name.tag)
-        .field("UniqueSize", "N/A")
-        .field("VirtualSize", size::human_size(size))
+/// What all rows of an image say, made once for them; sizes that only `system df` knows are not there.
+pub(super) struct ImageColumns {
+    created_at: String,
+    created_since: String,
+    id: String,
+    size: String,
+    virtual_size: String,
+}
+
+impl ImageColumns {
+    pub(super) fn new(summary: &ImageSummary, style: &Style, now: i64) -> ImageColumns {
+        let ImageRow { id, created, size, .. } = &summary.row;
+        let seconds = created.div_euclid(SECOND);
+        let created = Timestamp::from_second(seconds).unwrap_or_default();
+        let size = *size as f64;
+        ImageColumns {
+            created_at: if style.shows_times() { timestamp::to_go_string(created, &TimeZone::system()) } else { String::new() },
+            created_since: format!("{} ago", duration::human(now - seconds * SECOND)),
+            id: if style.is_whole { id.to_string() } else { id.0.short() },
+            size: size::human_size_with_precision(size, 3),
+            virtual_size: size::human_size(size),
+        }
+    }
+
+    pub(super) fn row(&self, name: RowName) -> Struct {
+        Struct::row("*formatter.imageContext")
+            .field("Containers", "N/A")
+            .field("CreatedAt", self.created_at.as_str())
+            .field("CreatedSince", self.created_since.as_str())
+            .field("Digest", name.digest)
+            .field("ID", self.id.as_str())
+            .field("Repository", name.repository)
+            .field("SharedSize", "N/A")
+            .field("Size", self.size.as_str())
+            .field("Tag", name.tag)
+            .field("UniqueSize", "N/A")
+            .field("VirtualSize", self.virtual_size.as_str())
+    }
 }
 
 #[cfg(test)]

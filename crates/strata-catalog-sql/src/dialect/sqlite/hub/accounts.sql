@@ -1,0 +1,1 @@
+-- Tables of accounts, organizations, teams, roles, tokens, signing keys.

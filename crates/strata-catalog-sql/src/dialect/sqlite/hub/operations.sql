@@ -1,0 +1,1 @@
+-- Tables of running the hub: audit log, webhooks and their deliveries, jobs, how far the registry's history was read.

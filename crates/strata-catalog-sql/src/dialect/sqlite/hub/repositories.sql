@@ -1,0 +1,1 @@
+-- Tables of repositories and what is known of their tags: descriptions, stars, counts.

@@ -1,0 +1,1 @@
+-- Tables of search over the repositories.
