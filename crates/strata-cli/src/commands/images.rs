@@ -8,7 +8,6 @@ use strata_engine::{ImageSummary, ListRequest, digest_reference, name_reference}
 use strata_format::formatter::{Format, Formatter};
 use strata_format::template::Struct;
 use strata_format::{Value, duration, size, timestamp};
-use strata_store::ImageRow;
 
 use super::tree_view;
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
@@ -165,15 +164,15 @@ impl Columns {
 
 /// How the rows of the old columns are written.
 #[derive(Clone, Default)]
-pub(super) struct Style {
-    pub(super) format: Option<String>,
+struct Style {
+    format: Option<String>,
     is_quiet: bool,
     shows_digests: bool,
     is_whole: bool,
 }
 
 impl Style {
-    /// Whether a time may be asked for: knowing the local time zone costs more than all the rest.
+    /// Whether `CreatedAt` may be asked for, which our own tables do not.
     fn shows_times(&self) -> bool {
         self.format.as_deref().is_some_and(|format| format != "table")
     }
@@ -201,7 +200,8 @@ fn render(found: &[ImageSummary], style: &Style, now: i64) -> Outcome<String> {
     let with_digests = style.shows_digests || format.contains("{{.Digest}}");
     let mut rows: Vec<Value> = Vec::new();
     for summary in found {
-        let columns = ImageColumns::new(summary, style, now);
+        let columns = ImageColumns::new(summary, style.is_whole, now);
+        let columns = if style.shows_times() { columns.with_time() } else { columns };
         rows.extend(names(summary, with_digests, style.shows_digests).into_iter().map(|name| columns.row(name).into()));
     }
     Ok(Formatter::new(&format, HEADERS)?.render(&rows)?)
@@ -257,6 +257,8 @@ pub(super) fn names(summary: &ImageSummary, with_digests: bool, digest_rows: boo
 
 /// What all rows of an image say, made once for them; sizes that only `system df` knows are not there.
 pub(super) struct ImageColumns {
+    /// When it was created, seconds since 1970.
+    seconds: i64,
     created_at: String,
     created_since: String,
     id: String,
@@ -265,18 +267,25 @@ pub(super) struct ImageColumns {
 }
 
 impl ImageColumns {
-    pub(super) fn new(summary: &ImageSummary, style: &Style, now: i64) -> ImageColumns {
-        let ImageRow { id, created, size, .. } = &summary.row;
-        let seconds = created.div_euclid(SECOND);
-        let created = Timestamp::from_second(seconds).unwrap_or_default();
-        let size = *size as f64;
+    /// The columns, all but the time of `CreatedAt`.
+    pub(super) fn new(summary: &ImageSummary, is_whole: bool, now: i64) -> ImageColumns {
+        let id = &summary.row.id;
+        let seconds = summary.row.created.div_euclid(SECOND);
+        let size = summary.row.size as f64;
         ImageColumns {
-            created_at: if style.shows_times() { timestamp::to_go_string(created, &TimeZone::system()) } else { String::new() },
+            seconds,
+            created_at: String::new(),
             created_since: format!("{} ago", duration::human(now - seconds * SECOND)),
-            id: if style.is_whole { id.to_string() } else { id.0.short() },
+            id: if is_whole { id.to_string() } else { id.0.short() },
             size: size::human_size_with_precision(size, 3),
             virtual_size: size::human_size(size),
         }
+    }
+
+    /// And that, for which the local time zone must be found: this costs more than all the rest.
+    pub(super) fn with_time(self) -> ImageColumns {
+        let created = Timestamp::from_second(self.seconds).unwrap_or_default();
+        ImageColumns { created_at: timestamp::to_go_string(created, &TimeZone::system()), ..self }
     }
 
     pub(super) fn row(&self, name: RowName) -> Struct {

@@ -1,6 +1,6 @@
 //! `image prune`: images that nothing uses.
 
-use strata_engine::{PruneRequest, RemoveStep, Removed, prune};
+use strata_engine::{PruneRequest, RemoveStep, Removed, mounted_images, prune};
 use strata_format::duration;
 use strata_format::size::human_size;
 
@@ -50,6 +50,7 @@ fn request(context: &Context<'_>, flags: &Flags<'_>) -> Outcome<PruneRequest> {
         filters: with_configured(context, filters::parse(flags)),
         keep,
         unused_for,
+        mounted: mounted_images(&context.root()?)?,
         dry_run: flags.is_set("dry-run"),
     })
 }
@@ -129,7 +130,7 @@ mod tests {
 
     #[test]
     fn the_question() {
-        let request = PruneRequest { all: true, filters: vec![], keep: None, unused_for: None, dry_run: false };
+        let request = PruneRequest { all: true, ..PruneRequest::default() };
         let shown = format!("{} [y/N] {}", warning(&request), render(&Removed::default()));
         assert_eq!(shown, golden("all"));
     }

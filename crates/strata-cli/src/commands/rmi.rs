@@ -1,8 +1,10 @@
 //! `rmi`: names away, and images with the last of them.
 
-use strata_engine::{EngineError, RemoveStep, expand_wildcards, plan_remove, remove_one};
+use strata_engine::{
+    EngineError, RemoveOptions, RemoveStep, expand_wildcards, mounted_images, plan_remove, remove_one,
+};
 use strata_format::size::human_size;
-use strata_model::{ErrorKind, Platform};
+use strata_model::ErrorKind;
 
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
 use crate::context::Context;
@@ -31,10 +33,12 @@ pub(super) fn definition() -> CommandDefinition {
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let platform = context.platform(flags)?;
     let (is_forced, is_dry) = (flags.is_set("force"), flags.is_set("dry-run"));
+    let mounted = mounted_images(&context.root()?)?;
+    let options = RemoveOptions { force: is_forced, platform: platform.as_ref(), mounted: &mounted };
     let mut failures = Failures::default();
     let mut has_failed = false;
     for argument in flags.arguments() {
-        let outcome = remove(context, &argument, is_forced, is_dry, platform.as_ref()).await;
+        let outcome = remove(context, &argument, &options, is_dry).await;
         // With --force it is no failure that there is nothing.
         has_failed |= matches!(&outcome, Err((_, kind)) if !is_forced || *kind != ErrorKind::NotFound);
         failures.note(outcome.map_err(|(failure, _)| failure));
@@ -53,9 +57,8 @@ type Refused = (Failure, ErrorKind);
 async fn remove(
     context: &Context<'_>,
     argument: &str,
-    is_forced: bool,
+    options: &RemoveOptions<'_>,
     is_dry: bool,
-    platform: Option<&Platform>,
 ) -> Result<(), Refused> {
     let refused = |error: EngineError| {
         let kind = error.kind();
@@ -65,11 +68,11 @@ async fn remove(
     let store = context.store().map_err(other)?;
     for text in expand_wildcards(store, argument).await.map_err(refused)? {
         if is_dry {
-            let planned = plan_remove(store, &text, is_forced, platform).await.map_err(refused)?;
+            let planned = plan_remove(store, &text, options).await.map_err(refused)?;
             let steps = planned_lines(&planned.steps);
             print(&format!("{steps}{text}: would free {}\n", human_size(planned.freed as f64))).map_err(other)?;
         } else {
-            let removed = remove_one(store, &text, is_forced, platform).await.map_err(refused)?;
+            let removed = remove_one(store, &text, options).await.map_err(refused)?;
             for step in &removed.steps {
                 print_line(match step {
                     RemoveStep::Untagged(name) => format!("Untagged: {name}"),

@@ -77,7 +77,7 @@ fn image_rows(usage: &StoreUsage, now: i64) -> Vec<Value> {
 /// The first name of an image with its sizes.
 fn image_row(image: &ImageUsage, now: i64) -> Option<Value> {
     let name = images::names(&image.summary, false, false).into_iter().next()?;
-    let row = images::ImageColumns::new(&image.summary, &images::Style::default(), now).row(name);
+    let row = images::ImageColumns::new(&image.summary, false, now).with_time().row(name);
     let kept = ["CreatedAt", "CreatedSince", "Digest", "ID", "Repository", "Size", "Tag", "VirtualSize"];
     let mut complete = Struct::row("*formatter.imageContext");
     for field in kept {

@@ -1,6 +1,6 @@
 //! `system prune`: everything that is not used. Today that is images.
 
-use strata_engine::{PruneRequest, prune};
+use strata_engine::{PruneRequest, mounted_images, prune};
 
 use super::prune::{render, with_configured};
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
@@ -27,7 +27,8 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     if !flags.is_set("force") && !prompt::confirm(&warning(all, volumes, &filters))? {
         return Ok(());
     }
-    let request = PruneRequest { all, filters, keep: None, unused_for: None, dry_run: false };
+    let mounted = mounted_images(&context.root()?)?;
+    let request = PruneRequest { all, filters, mounted, ..PruneRequest::default() };
     print(&render(&prune(context.store()?, &request).await?))
 }
 
