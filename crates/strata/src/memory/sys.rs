@@ -6,6 +6,9 @@
 const LARGE: i32 = 128 << 10;
 #[cfg(target_env = "gnu")]
 const HEAPS: i32 = 2;
+/// By what the main heap grows, and what it keeps free at its end: every step costs a call.
+#[cfg(target_env = "gnu")]
+const STEP: i32 = 1 << 20;
 
 /// Sets the options; other C libraries have their own ways and are left alone.
 pub(super) fn set_up_malloc() {
@@ -14,5 +17,7 @@ pub(super) fn set_up_malloc() {
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, HEAPS);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TOP_PAD, STEP);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 4 * STEP);
     }
 }
