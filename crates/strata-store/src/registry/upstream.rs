@@ -1,4 +1,7 @@
 //! The registry's second question: does another registry have this? Asked where a repository mirrors another one.
+//!
+//! A surface asks [`Upstream::place`] first. Whatever is a mirror is only read through here: what it keeps lies in
+//! repositories of its own, which take no pushes and no deletions and may vanish when they are not used.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -7,6 +10,31 @@ use strata_model::{Digest, Repository, Target};
 
 use super::{Result, StoredManifest};
 
+/// What a name means that a client wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A repository that is pushed to this server.
+    Here,
+    /// A mirror, whatever was pushed here under this name. It is only read.
+    Mirror(MirrorName),
+    /// A mirror for reading, unless a repository of this name was pushed here. Writes mean the repository here.
+    MirrorUnlessHere(MirrorName),
+    /// Nothing: it is of a registry that is not mirrored (404).
+    Nowhere,
+}
+
+/// A repository that mirrors one of another registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorName {
+    /// The repository of this store that keeps what was fetched.
+    pub repository: Repository,
+    /// The registry, if the query's `ns` chose it: to be answered as `OCI-Namespace`.
+    pub namespace: Option<String>,
+    /// Whether only callers with an account may read it: it is fetched with the mirror's own credentials, and so may be
+    /// private. Never with the client's.
+    pub requires_sign_in: bool,
+}
+
 /// A manifest from a mirror.
 #[derive(Clone, Debug)]
 pub struct MirroredManifest {
@@ -14,40 +42,39 @@ pub struct MirroredManifest {
     pub manifest: StoredManifest,
     /// Said to the client as a warning, when the upstream could not be asked and what is served may be old.
     pub stale: Option<String>,
-    /// The namespace (`ns=`) that chose the upstream, to be answered as `OCI-Namespace`.
-    pub namespace: Option<String>,
 }
 
-/// A blob from a mirror, while it is stored.
+/// A blob from a mirror, perhaps while it is stored.
 pub struct MirroredBlob {
     /// Its size in bytes.
     pub size: u64,
-    /// Its bytes from the offset that was asked for. Unverified: the connection is broken off when the digest is wrong.
+    /// Its bytes from the offset that was asked for. It fails when the content turns out to be wrong; the last byte comes
+    /// only after the whole was verified.
     pub stream: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
 /// Where a repository's content comes from when it is not pushed here.
 #[async_trait]
 pub trait Upstream: Send + Sync {
-    /// The repository of this store that mirrors `written` (`namespace` is the query's `ns`); `None` when nothing is
-    /// mirrored under this name, so that it is an ordinary repository.
-    fn mirrors(&self, written: &Repository, namespace: Option<&str>) -> Option<Repository>;
+    /// What is meant by `written`; `namespace` is the query's `ns`. Looks at the settings only.
+    fn place(&self, written: &Repository, namespace: Option<&str>) -> Place;
 
-    /// The manifest, from here as long as it is fresh, else from the upstream.
+    /// The manifest, from here as long as it is fresh, else from the upstream. Counts as a use of what is kept.
     ///
     /// # Errors
-    /// `ManifestUnknown`, also when the upstream cannot be asked and nothing is here.
+    /// `ManifestUnknown`; `Upstream` when it cannot be asked and nothing is here.
     async fn manifest(&self, mirror: &Repository, target: &Target) -> Result<MirroredManifest>;
 
-    /// A blob that is not here yet, from `offset`: fetched once however many ask, and kept.
+    /// A blob from `offset`: from here if it is here, else fetched once however many ask, and kept. An offset beyond its
+    /// end is an empty stream.
     ///
     /// # Errors
-    /// `BlobUnknown`.
+    /// `BlobUnknown`; `Upstream` when it cannot be asked.
     async fn blob(&self, mirror: &Repository, digest: &Digest, offset: u64) -> Result<MirroredBlob>;
 
-    /// The size of a blob in bytes, asked for by HEAD.
+    /// The size of a blob in bytes; asked for by `HEAD` when the blob is not here.
     ///
     /// # Errors
-    /// `BlobUnknown`.
+    /// As [`Upstream::blob`].
     async fn blob_size(&self, mirror: &Repository, digest: &Digest) -> Result<u64>;
 }
