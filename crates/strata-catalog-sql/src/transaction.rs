@@ -9,7 +9,7 @@ use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ImageId, MediaType};
 use strata_store::{
     DigestNameRow, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind, Location, NameRow,
-    ObjectRow, PackRow, ReadTxn, RegistryTagRow, Result, WriteTxn,
+    ObjectRow, PackRow, ReadTxn, RegistryHistoryRow, RegistryReviewRow, RegistryTagRow, Result, WriteTxn,
 };
 use tokio::sync::OwnedMappedMutexGuard;
 
@@ -52,7 +52,7 @@ impl Transaction {
         Transaction { held: Some(Mutex::new(held)), database, intent, began: Instant::now() }
     }
 
-    fn session(&self) -> MutexGuard<'_, Held> {
+    pub(crate) fn session(&self) -> MutexGuard<'_, Held> {
         match &self.held {
             Some(held) => held.lock().unwrap_or_else(PoisonError::into_inner),
             None => unreachable!("a dropped transaction has no callers"),
@@ -103,6 +103,10 @@ impl ReadTxn for Transaction {
 
     async fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool> {
         self.session().object_is_held(digest, now)
+    }
+
+    async fn subject(&self, manifest: &Digest) -> Result<Option<Digest>> {
+        self.session().subject(manifest)
     }
 
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>> {
@@ -239,6 +243,34 @@ impl ReadTxn for Transaction {
 
     async fn registry_tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Vec<RegistryTagRow>> {
         self.session().registry_tags(repository, last, limit)
+    }
+
+    async fn registry_tags_of(&self, repository: &str, digest: &Digest) -> Result<Vec<String>> {
+        self.session().registry_tags_of(repository, digest)
+    }
+
+    async fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>> {
+        self.session().registry_parent(repository, child)
+    }
+
+    async fn registry_repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>> {
+        self.session().registry_repositories_with(digest, limit)
+    }
+
+    async fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>> {
+        self.session().registry_history(after, limit)
+    }
+
+    async fn registry_tag_history(&self, repository: &str, tag: &str, limit: usize) -> Result<Vec<RegistryHistoryRow>> {
+        self.session().registry_tag_history(repository, tag, limit)
+    }
+
+    async fn registry_review(&self, repository: &str, digest: &Digest) -> Result<Option<RegistryReviewRow>> {
+        self.session().registry_review(repository, digest)
+    }
+
+    async fn registry_reviews(&self, due: i64, touched: i64, limit: usize) -> Result<Vec<RegistryReviewRow>> {
+        self.session().registry_reviews(due, touched, limit)
     }
 }
 
@@ -387,5 +419,25 @@ impl WriteTxn for Transaction {
 
     async fn delete_registry_tag(&mut self, repository: &str, tag: &str) -> Result<bool> {
         self.session().delete_registry_tag(repository, tag)
+    }
+
+    async fn delete_registry_repository(&mut self, repository: &str) -> Result<bool> {
+        self.session().delete_registry_repository(repository)
+    }
+
+    async fn insert_registry_history(&mut self, row: &RegistryHistoryRow) -> Result<()> {
+        self.session().insert_registry_history(row)
+    }
+
+    async fn prune_registry_history(&mut self, before: i64) -> Result<u64> {
+        self.session().prune_registry_history(before)
+    }
+
+    async fn put_registry_review(&mut self, row: &RegistryReviewRow) -> Result<()> {
+        self.session().put_registry_review(row)
+    }
+
+    async fn delete_registry_review(&mut self, repository: &str, digest: &Digest) -> Result<()> {
+        self.session().delete_registry_review(repository, digest)
     }
 }

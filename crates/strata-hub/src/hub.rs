@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use strata_store::registry::Registry;
 
+use crate::jobs::IndexingSettings;
+use crate::webhooks::WebhookSettings;
 use crate::{HubCatalog, HubRead, HubWrite, Result};
 
 /// How a hub behaves: the sections of its configuration file that rules read.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HubSettings {}
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HubSettings {
+    /// Indexes of pushed layers.
+    pub indexing: IndexingSettings,
+    /// Whom webhooks may call.
+    pub webhooks: WebhookSettings,
+}
 
 /// The hub. Cheap to clone; all clones are one.
 #[derive(Clone)]

@@ -10,9 +10,14 @@
 #![allow(clippy::result_large_err)]
 
 mod error;
+mod follow;
 mod hub;
+mod jobs;
 pub mod records;
+mod webhooks;
 
 pub use error::{HubError, Result};
 pub use hub::{Hub, HubSettings};
+pub use jobs::IndexingSettings;
 pub use records::{HubCatalog, HubRead, HubWrite};
+pub use webhooks::{Courier, CreatedWebhook, NewWebhook, WebhookEvent, WebhookSettings, signature};

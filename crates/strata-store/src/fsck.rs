@@ -6,6 +6,7 @@
 //! removed. Running it twice, or killing it, does no harm.
 
 use std::collections::{HashMap, HashSet};
+use std::io::BufReader;
 use std::sync::Arc;
 
 use strata_layer::{ContentDigest, PackId};
@@ -248,7 +249,7 @@ impl Fsck<'_> {
             let (packs, limits) = (self.store.inner.packs.clone(), self.store.layer_limits());
             let unpacked = blocking(move || {
                 let none = KnownPacks::none();
-                unpack(&blob.to_string(), Whole { bytes, offset: 0 }, &*packs, &none, &limits)
+                unpack(&blob.to_string(), BufReader::new(Whole { bytes, offset: 0 }), &*packs, &none, &limits)
             })
             .await?;
             match unpacked {
@@ -317,7 +318,7 @@ impl Fsck<'_> {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(crate::publish::panicked)
 }
 
@@ -367,9 +368,9 @@ fn pack_problem(file: &dyn PackFile) -> Option<String> {
 }
 
 /// Reads stored bytes from their start.
-struct Whole {
-    bytes: Arc<dyn BlobBytes>,
-    offset: u64,
+pub(crate) struct Whole {
+    pub(crate) bytes: Arc<dyn BlobBytes>,
+    pub(crate) offset: u64,
 }
 
 impl std::io::Read for Whole {

@@ -38,7 +38,8 @@ impl Store {
         Ok(known.clone())
     }
 
-    async fn find_known_packs(&self, lease: &Lease) -> Result<Arc<KnownPacks>> {
+    /// The same, for one layer: a process that runs for long must not refer to packs that its lease does not hold any more.
+    pub(crate) async fn find_known_packs(&self, lease: &Lease) -> Result<Arc<KnownPacks>> {
         let mut txn = self.write("leasing packs to share contents with").await?;
         let rows = txn.newest_packs(MAX_CANDIDATES).await?;
         if rows.is_empty() {

@@ -28,18 +28,21 @@ pub mod registry;
 mod snapshot;
 mod store;
 mod unpack;
+mod unpack_object;
 mod view;
 
 pub use blobs::{BlobBytes, BlobKind, Blobs, Durability, Ingest, Location, Scanned, StageName, Usage};
 pub use catalog::{
     Catalog, DigestNameRow, DoomedKind, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind,
-    NameRow, ObjectRow, PackRow, ReadTxn, RegistryTagRow, WriteTxn,
+    NameRow, ObjectRow, PackRow, ReadTxn, RegistryAction, RegistryHistoryRow, RegistryReviewRow, RegistryTagRow,
+    WriteTxn,
 };
+pub use compact::PlannedCompaction;
 pub use error::{Result, StoreError};
 pub use fsck::{Depth, FsckReport, Problem, Repair};
 pub use gc::Collection;
 pub use ingest::{IngestedLayer, LayerIngest, layer_media_type};
-pub use lease::Lease;
+pub use lease::{Lease, layers_left_behind};
 pub use object_reader::{LayerReader, ObjectReader, PackContents};
 pub use packs::{NewPack, PackFile, Packs};
 pub use place::{Acceptance, StoreSink, StoreSource};

@@ -312,6 +312,19 @@ impl Store {
         Ok(())
     }
 
+    /// Publishes the layer of a blob that is an object already.
+    pub(crate) async fn publish_unpacked(&self, lease: &Lease, blob: &Digest, unpacked: Unpacked) -> Result<()> {
+        let sealed = self.seal_layer(unpacked).await?;
+        let diff_id = sealed.row.diff_id;
+        let mut txn = self.write("publishing the layer of a blob").await?;
+        let mut unused = Unused::default();
+        self.insert_or_heal_layer(&mut *txn, &sealed, &mut unused).await?;
+        txn.link_layer_blob(blob, &diff_id).await?;
+        txn.add_lease_items(lease.id(), &[LeaseItem::Layer(diff_id)]).await?;
+        txn.commit().await?;
+        self.remove_unused(unused).await
+    }
+
     /// Puts a layer that was made again from its blob in the place of a damaged one.
     pub(crate) async fn replace_layer(&self, lease: &Lease, unpacked: Unpacked) -> Result<()> {
         let sealed = self.seal_layer(unpacked).await?;
