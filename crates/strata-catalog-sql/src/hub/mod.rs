@@ -1,6 +1,7 @@
 //! The hub's records on SQL: a database of its own beside the store's catalog, one module for each family of tables.
 
 mod accounts;
+mod clauses;
 mod operations;
 mod repositories;
 mod search;
