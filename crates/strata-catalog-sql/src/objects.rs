@@ -86,6 +86,15 @@ impl Session {
         )
     }
 
+    pub(crate) fn subject(&self, manifest: &Digest) -> Result<Option<Digest>> {
+        self.row(
+            "SELECT child FROM edges WHERE parent = ?1 AND role = 'subject'
+             UNION SELECT child FROM sparse WHERE parent = ?1 AND role = 'subject' ORDER BY 1 LIMIT 1",
+            [manifest.to_string()],
+            |row| digest(row, 0),
+        )
+    }
+
     pub(crate) fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>> {
         self.rows(
             "SELECT parent FROM edges WHERE child = ?1 AND role = 'subject'

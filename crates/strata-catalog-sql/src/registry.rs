@@ -2,9 +2,9 @@
 
 use rusqlite::params;
 use strata_model::Digest;
-use strata_store::{LinkKind, RegistryTagRow, Result};
+use strata_store::{LinkKind, RegistryAction, RegistryHistoryRow, RegistryReviewRow, RegistryTagRow, Result};
 
-use crate::dialect::sqlite::Session;
+use crate::dialect::sqlite::{Row, Session};
 use crate::objects::{digest, integer};
 
 fn link_kind(kind: LinkKind) -> &'static str {
@@ -20,6 +20,37 @@ fn parse_link_kind(text: &str) -> Option<LinkKind> {
         "blob" => Some(LinkKind::Blob),
         _ => None,
     }
+}
+
+const ACTIONS: [(RegistryAction, &str); 5] = [
+    (RegistryAction::Push, "push"),
+    (RegistryAction::Delete, "delete"),
+    (RegistryAction::Tag, "tag"),
+    (RegistryAction::Untag, "untag"),
+    (RegistryAction::Collect, "collect"),
+];
+
+/// Reads `sequence, repository, tag, digest, previous, action, actor, time`.
+fn history(row: &Row<'_>) -> Result<RegistryHistoryRow> {
+    let optional = |column| match row.get::<Option<String>>(column)? {
+        Some(_) => digest(row, column).map(Some),
+        None => Ok(None),
+    };
+    Ok(RegistryHistoryRow {
+        sequence: row.get(0)?,
+        repository: row.get(1)?,
+        tag: row.get(2)?,
+        digest: optional(3)?,
+        previous: optional(4)?,
+        action: row.parsed(5, |text| ACTIONS.iter().find(|(_, word)| *word == text).map(|(action, _)| *action))?,
+        actor: row.get(6)?,
+        time: row.get(7)?,
+    })
+}
+
+/// Reads `repository, digest, touched, due`.
+fn review(row: &Row<'_>) -> Result<RegistryReviewRow> {
+    Ok(RegistryReviewRow { repository: row.get(0)?, digest: digest(row, 1)?, touched: row.get(2)?, due: row.get(3)? })
 }
 
 impl Session {
@@ -101,5 +132,122 @@ impl Session {
         let deleted =
             self.execute("DELETE FROM registry_tags WHERE repository = ?1 AND tag = ?2", [repository, tag])?;
         Ok(deleted == 1)
+    }
+
+    pub(crate) fn registry_tags_of(&self, repository: &str, digest: &Digest) -> Result<Vec<String>> {
+        self.rows(
+            "SELECT tag FROM registry_tags WHERE repository = ?1 AND digest = ?2 ORDER BY tag",
+            [repository, &digest.to_string()],
+            |row| row.get(0),
+        )
+    }
+
+    pub(crate) fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>> {
+        self.row(
+            "SELECT e.parent FROM edges e JOIN registry_links p ON p.repository = ?1 AND p.digest = e.parent
+             WHERE e.child = ?2 AND e.role <> 'subject' AND p.kind = 'manifest' ORDER BY e.parent LIMIT 1",
+            [repository, &child.to_string()],
+            |row| digest(row, 0),
+        )
+    }
+
+    pub(crate) fn registry_repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>> {
+        self.rows(
+            "SELECT repository FROM registry_links WHERE digest = ?1 ORDER BY repository LIMIT ?2",
+            params![digest.to_string(), integer(limit as u64)],
+            |row| row.get(0),
+        )
+    }
+
+    /// Links, tags and reviews go with it, by their foreign keys.
+    pub(crate) fn delete_registry_repository(&self, repository: &str) -> Result<bool> {
+        Ok(self.execute("DELETE FROM registry_repositories WHERE name = ?1", [repository])? == 1)
+    }
+
+    pub(crate) fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>> {
+        self.rows(
+            "SELECT sequence, repository, tag, digest, previous, action, actor, time FROM registry_history
+             WHERE sequence > ?1 ORDER BY sequence LIMIT ?2",
+            [after, integer(limit as u64)],
+            history,
+        )
+    }
+
+    pub(crate) fn registry_tag_history(
+        &self,
+        repository: &str,
+        tag: &str,
+        limit: usize,
+    ) -> Result<Vec<RegistryHistoryRow>> {
+        self.rows(
+            "SELECT sequence, repository, tag, digest, previous, action, actor, time FROM registry_history
+             WHERE repository = ?1 AND tag = ?2 ORDER BY sequence DESC LIMIT ?3",
+            params![repository, tag, integer(limit as u64)],
+            history,
+        )
+    }
+
+    pub(crate) fn insert_registry_history(&self, row: &RegistryHistoryRow) -> Result<()> {
+        let action = ACTIONS.iter().find(|(action, _)| *action == row.action).map_or("", |(_, word)| word);
+        self.execute(
+            "INSERT INTO registry_history (sequence, repository, tag, digest, previous, action, actor, time)
+             VALUES ((SELECT COALESCE(MAX(sequence), 0) + 1 FROM registry_history), ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                row.repository,
+                row.tag,
+                row.digest.map(|digest| digest.to_string()),
+                row.previous.map(|digest| digest.to_string()),
+                action,
+                row.actor,
+                row.time
+            ],
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn prune_registry_history(&self, before: i64) -> Result<u64> {
+        let pruned = self.execute(
+            "DELETE FROM registry_history
+             WHERE time < ?1 AND sequence < (SELECT MAX(sequence) FROM registry_history)",
+            [before],
+        )?;
+        Ok(pruned as u64)
+    }
+
+    pub(crate) fn registry_review(&self, repository: &str, digest: &Digest) -> Result<Option<RegistryReviewRow>> {
+        self.row(
+            "SELECT repository, digest, touched, due FROM registry_reviews WHERE repository = ?1 AND digest = ?2",
+            [repository, &digest.to_string()],
+            review,
+        )
+    }
+
+    pub(crate) fn registry_reviews(&self, due: i64, touched: i64, limit: usize) -> Result<Vec<RegistryReviewRow>> {
+        self.rows(
+            "SELECT repository, digest, touched, due FROM registry_reviews WHERE due <= ?1 AND touched <= ?2
+             ORDER BY due, repository, digest LIMIT ?3",
+            [due, touched, integer(limit as u64)],
+            review,
+        )
+    }
+
+    pub(crate) fn put_registry_review(&self, row: &RegistryReviewRow) -> Result<()> {
+        self.execute(
+            "INSERT INTO registry_reviews (repository, digest, touched, due) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (repository, digest) DO UPDATE SET
+                touched = CASE WHEN excluded.touched > registry_reviews.touched
+                    THEN excluded.touched ELSE registry_reviews.touched END,
+                due = CASE WHEN excluded.due > registry_reviews.due THEN excluded.due ELSE registry_reviews.due END",
+            params![row.repository, row.digest.to_string(), row.touched, row.due],
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn delete_registry_review(&self, repository: &str, digest: &Digest) -> Result<()> {
+        self.execute(
+            "DELETE FROM registry_reviews WHERE repository = ?1 AND digest = ?2",
+            [repository, &digest.to_string()],
+        )
+        .map(drop)
     }
 }

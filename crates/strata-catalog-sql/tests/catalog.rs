@@ -94,8 +94,35 @@ async fn a_newer_format_is_refused_by_number() {
     drop(SqliteCatalog::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let error = cause(SqliteCatalog::open(&path));
-    assert!(matches!(error, StoreError::NewerFormat { found: 999, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 999, known: 2 }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_catalog_of_the_first_format_is_migrated_with_what_it_has() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("catalog.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(include_str!("../src/dialect/sqlite/schema.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let digest = |text: &str| Digest::of(text.as_bytes()).to_string();
+    for (text, kind) in [("manifest", "manifest"), ("layer", "blob"), ("left over", "blob")] {
+        let row = (digest(text), kind);
+        old.execute("INSERT INTO objects VALUES (?1, 'x/y', 1, NULL, 1, 0)", [&row.0]).unwrap();
+        old.execute("INSERT OR IGNORE INTO registry_repositories VALUES ('app')", []).unwrap();
+        old.execute("INSERT INTO registry_links VALUES ('app', ?1, ?2)", row).unwrap();
+    }
+    old.execute("INSERT INTO edges VALUES (?1, ?2, 'layer')", [digest("manifest"), digest("layer")]).unwrap();
+    old.execute("INSERT INTO registry_tags VALUES ('app', 'latest', ?1, 1)", [digest("manifest")]).unwrap();
+    drop(old);
+
+    let catalog = SqliteCatalog::open(&path).unwrap();
+    assert!(catalog.check().await.unwrap().is_empty());
+    let txn = catalog.read().await.unwrap();
+    assert_eq!(txn.registry_tag("app", "latest").await.unwrap(), Some(Digest::of(b"manifest")));
+    assert!(txn.registry_history(0, 10).await.unwrap().is_empty());
+    let reviews = txn.registry_reviews(0, 0, 10).await.unwrap();
+    assert_eq!(reviews.into_iter().map(|row| row.digest).collect::<Vec<_>>(), [Digest::of(b"left over")]);
 }
 
 #[test]

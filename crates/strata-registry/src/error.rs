@@ -96,6 +96,12 @@ fn status_and_code(error: &RegistryError) -> (StatusCode, &'static str) {
         }
         RegistryError::ReferencesUnknown { .. } => (StatusCode::BAD_REQUEST, "MANIFEST_BLOB_UNKNOWN"),
         RegistryError::InUse { .. } => (StatusCode::METHOD_NOT_ALLOWED, "DENIED"),
+        RegistryError::TagMoved { .. } => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+        RegistryError::MirrorOnly(_) => (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
+        RegistryError::Upstream { kind: ErrorKind::RateLimited, .. } => {
+            (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS")
+        }
+        RegistryError::Upstream { .. } => (StatusCode::BAD_GATEWAY, "UNAVAILABLE"),
         RegistryError::Store(error) => match error.kind() {
             ErrorKind::Unavailable | ErrorKind::RateLimited => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
             ErrorKind::Storage => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),

@@ -185,6 +185,55 @@ pub enum LinkKind {
     Blob,
 }
 
+/// What was done to a repository of the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RegistryAction {
+    /// A manifest was pushed, whether it was there before or not.
+    Push,
+    /// A manifest was deleted by its digest, or the whole repository.
+    Delete,
+    /// A tag was set.
+    Tag,
+    /// A tag was removed, by itself or with its manifest.
+    Untag,
+    /// A manifest without tags was removed after the delay.
+    Collect,
+}
+
+/// One entry of the registry's history. It is written in the transaction of the change itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryHistoryRow {
+    /// Number in the order of commits, from 1; never used twice. Ignored when a row is inserted.
+    pub sequence: i64,
+    /// The repository.
+    pub repository: String,
+    /// The tag, or empty for a manifest or a whole repository.
+    pub tag: String,
+    /// What was pushed, deleted, or what the tag points to; `None` for a tag that was removed and for a whole repository.
+    pub digest: Option<Digest>,
+    /// What the tag pointed to before.
+    pub previous: Option<Digest>,
+    /// What was done.
+    pub action: RegistryAction,
+    /// The account that did it; empty for nobody in particular.
+    pub actor: String,
+    /// When.
+    pub time: i64,
+}
+
+/// A link of a registry repository that is to be looked at: if nothing needs it when the time comes, it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryReviewRow {
+    /// The repository.
+    pub repository: String,
+    /// What it links.
+    pub digest: Digest,
+    /// When a client was last told that it is there, or when it lost a reference.
+    pub touched: i64,
+    /// When to look at the earliest.
+    pub due: i64,
+}
+
 /// Opens transactions. Implementations pass `conformance::catalog_suite`.
 #[async_trait]
 pub trait Catalog: Send + Sync {
@@ -216,6 +265,8 @@ pub trait ReadTxn: Send + Sync {
     async fn parents(&self, child: &Digest) -> Result<Vec<Digest>>;
     /// Whether an edge, an image, a repository digest, a registry link or a lease live at `now` holds an object.
     async fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool>;
+    /// What a manifest names as its subject, here or not.
+    async fn subject(&self, manifest: &Digest) -> Result<Option<Digest>>;
     /// Manifests that name this one as their subject.
     async fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>>;
 
@@ -296,6 +347,21 @@ pub trait ReadTxn: Send + Sync {
     async fn registry_tag(&self, repository: &str, tag: &str) -> Result<Option<Digest>>;
     /// Tags, sorted bytewise, after `last`, at most `limit`.
     async fn registry_tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Vec<RegistryTagRow>>;
+    /// The tags of a repository that point to a manifest, sorted.
+    async fn registry_tags_of(&self, repository: &str, digest: &Digest) -> Result<Vec<String>>;
+    /// A manifest of this repository that refers to an object as its configuration, layer or entry.
+    async fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>>;
+    /// Repositories that link a digest, sorted, at most `limit`.
+    async fn registry_repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>>;
+    /// What was done after the entry `after`, oldest first, at most `limit`: an outbox for whoever remembers where it was.
+    async fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>>;
+    /// What was done to a tag, newest first, at most `limit`.
+    async fn registry_tag_history(&self, repository: &str, tag: &str, limit: usize) -> Result<Vec<RegistryHistoryRow>>;
+    /// Whether and when a link is to be looked at.
+    async fn registry_review(&self, repository: &str, digest: &Digest) -> Result<Option<RegistryReviewRow>>;
+    /// Links to be looked at that are due at `due` and were last touched at `touched` or before, the earliest first, at most
+    /// `limit`.
+    async fn registry_reviews(&self, due: i64, touched: i64, limit: usize) -> Result<Vec<RegistryReviewRow>>;
 }
 
 /// Changes. Every insert of something that is there already does nothing and says so.
@@ -385,4 +451,15 @@ pub trait WriteTxn: ReadTxn {
     async fn put_registry_tag(&mut self, repository: &str, tag: &str, digest: &Digest, updated: i64) -> Result<()>;
     /// Removes a tag; `false` when it was not there.
     async fn delete_registry_tag(&mut self, repository: &str, tag: &str) -> Result<bool>;
+    /// Removes a repository with its links and tags; `false` when it was not there.
+    async fn delete_registry_repository(&mut self, repository: &str) -> Result<bool>;
+    /// Appends to the history.
+    async fn insert_registry_history(&mut self, row: &RegistryHistoryRow) -> Result<()>;
+    /// Forgets what was done before this time; the newest entry stays, so that no number is used twice. Returns how many
+    /// entries went.
+    async fn prune_registry_history(&mut self, before: i64) -> Result<u64>;
+    /// Notes that a link is to be looked at, not earlier than noted before.
+    async fn put_registry_review(&mut self, row: &RegistryReviewRow) -> Result<()>;
+    /// Forgets that a link is to be looked at.
+    async fn delete_registry_review(&mut self, repository: &str, digest: &Digest) -> Result<()>;
 }

@@ -8,6 +8,7 @@
 use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ImageConfig, ImageId};
 
+use crate::lease::leases_left_behind;
 use crate::publish::{doomed, panicked};
 use crate::{DoomedKind, DoomedRow, ImageRow, LeaseItem, ReadTxn, Result, Store, WriteTxn, fault};
 
@@ -22,6 +23,11 @@ pub struct Collection {
 }
 
 impl Collection {
+    /// Whether nothing is to be removed.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.layers.is_empty() && self.doomed.is_empty()
+    }
+
     /// Adds another collection's decisions.
     pub fn merge(&mut self, other: Collection) {
         self.objects.extend(other.objects);
@@ -152,6 +158,17 @@ impl Store {
     /// When catalog or backends fail.
     pub async fn collect_leftovers(&self) -> Result<u64> {
         const DAY: i64 = 86_400_000_000_000;
+        let mut freed = self.collect_expired().await?;
+        freed += self.inner.blobs.sweep_staged(self.now() - DAY).await?;
+        freed += self.forget_unused_views().await?;
+        Ok(freed)
+    }
+
+    /// The part of [`Store::collect_leftovers`] that is quick when there is nothing to do: ended leases and doomed bytes.
+    ///
+    /// # Errors
+    /// When catalog or backends fail.
+    pub async fn collect_expired(&self) -> Result<u64> {
         let now = self.now();
         let txn = self.read().await?;
         let (expired, doomed) = (txn.expired_leases(now).await?, txn.doomed().await?);
@@ -165,37 +182,53 @@ impl Store {
             txn.commit().await?;
             freed += self.remove_doomed(&collection).await?;
         }
-        freed += self.inner.blobs.sweep_staged(now - DAY).await?;
-        freed += self.forget_unused_views().await?;
         Ok(freed)
     }
 
-    /// Views whose image never came to be published, or went away with a catalog that was rebuilt.
+    /// Decides about all that failed work left, inside the caller's transaction: leases that ended or were given up, doomed
+    /// bytes, views of no image. A prune does this; [`Store::collect_leftovers`] leaves alone what was given up a moment ago.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn review_leftovers(&self, txn: &mut dyn WriteTxn) -> Result<Collection> {
+        let mut collection = Collection { doomed: txn.doomed().await?, ..Collection::default() };
+        for lease in leases_left_behind(&*txn, self.now()).await? {
+            let items = txn.lease_items(&lease.id).await?;
+            txn.delete_lease(&lease.id).await?;
+            collection.merge(self.review_items(txn, items).await?);
+        }
+        collection.merge(review_views(txn).await?);
+        Ok(collection)
+    }
+
     async fn forget_unused_views(&self) -> Result<u64> {
         let mut txn = self.write("forgetting unused views").await?;
-        let mut collection = Collection::default();
-        let views = txn.views().await?;
-        let mut used = std::collections::HashSet::new();
-        if !views.is_empty() {
-            for image in txn.images().await? {
-                used.extend(image_chain(&*txn, &image.id).await?);
-            }
-        }
-        for (chain, location) in views {
-            if !used.contains(&chain) {
-                txn.delete_view(&chain).await?;
-                collection.doomed.push(doomed(DoomedKind::Blob, location));
-            }
-        }
+        let collection = review_views(&mut *txn).await?;
         if collection.doomed.is_empty() {
             return Ok(0);
-        }
-        for row in &collection.doomed {
-            txn.insert_doomed(row).await?;
         }
         txn.commit().await?;
         self.remove_doomed(&collection).await
     }
+}
+
+/// Forgets views whose image never came to be published, or went away with a catalog that was rebuilt.
+async fn review_views(txn: &mut dyn WriteTxn) -> Result<Collection> {
+    let mut collection = Collection::default();
+    let views = txn.views().await?;
+    let mut used = std::collections::HashSet::new();
+    if !views.is_empty() {
+        for image in txn.images().await? {
+            used.extend(image_chain(&*txn, &image.id).await?);
+        }
+    }
+    for (chain, location) in views.into_iter().filter(|(chain, _)| !used.contains(chain)) {
+        txn.delete_view(&chain).await?;
+        let row = doomed(DoomedKind::Blob, location);
+        txn.insert_doomed(&row).await?;
+        collection.doomed.push(row);
+    }
+    Ok(collection)
 }
 
 /// The chain ID of an image's layers.

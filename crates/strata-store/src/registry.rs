@@ -3,8 +3,9 @@
 //! A repository is a row and links: it shows an object only if it links it, so that knowing a digest reads nothing.
 //! Everything is a transaction of the catalog; nothing is kept in memory but running hashes, which only save work. A blob
 //! that is pushed becomes an object and a link at once and is not unpacked. A manifest is taken when its repository links
-//! what it refers to. A manifest that is deleted takes along the blobs that no other manifest of its repository refers to;
-//! what no repository, image or lease holds any more is removed as everywhere in the store.
+//! what it refers to. What a repository does not need any more is unlinked after a delay (see `reviews`); what no
+//! repository, image or lease holds any more is removed as everywhere in the store. A repository whose last tag went stays,
+//! empty, until it is deleted. Every change of a manifest or tag is noted in the history, in its own transaction.
 //!
 //! Source: OCI distribution-spec, "Pull", "Push", "Content Discovery", "Content Management".
 
@@ -13,21 +14,23 @@ mod blobs;
 mod error;
 mod listing;
 mod manifests;
+mod reviews;
 mod uploads;
 mod upstream;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use strata_model::Repository;
+use strata_model::{Digest, Repository};
 
 pub use access::{Access, Action, Caller, Credentials, Everybody, Need, Pull, PullAllowance, Refusal};
 pub use error::{RegistryError, Result};
 pub use listing::{Page, ReferrersPage};
-pub use manifests::{NewManifest, PublishedManifest, StoredManifest};
+pub use manifests::{NewManifest, NewTag, PublishedManifest, Replaces, StoredManifest};
 pub use uploads::{Upload, UploadId};
-pub use upstream::{MirroredBlob, MirroredManifest, Upstream};
+pub use upstream::{MirrorName, MirroredBlob, MirroredManifest, Place, Upstream};
 
-use crate::Store;
+use crate::{RegistryAction, RegistryHistoryRow, Store, WriteTxn};
 use uploads::RunningHashes;
 
 /// Whether `nginx` and `library/nginx` are one repository.
@@ -36,8 +39,19 @@ pub enum LibraryAlias {
     /// A name without slash and the same under `library/` mean the one that exists; a new one is made as written.
     /// Makes both `docker pull host/nginx` and use as a mirror of Docker Hub work.
     Enabled,
+    /// A name without slash always means the one under `library/`, as on a hub.
+    Official,
     /// They are two repositories.
     Disabled,
+}
+
+/// What becomes of a manifest that lost its last tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UntaggedManifests {
+    /// It goes after the delay, unless an index of its repository names it, or it is about a manifest that is there.
+    Collected,
+    /// It stays until it is deleted by its digest.
+    Kept,
 }
 
 /// Whether an index may name manifests that its repository does not have.
@@ -56,11 +70,20 @@ pub struct RegistryRules {
     pub library_alias: LibraryAlias,
     /// Whether indexes may be incomplete.
     pub sparse_indexes: SparseIndexes,
+    /// What becomes of manifests whose last tag was deleted or moved away. One that never had a tag stays.
+    pub untagged: UntaggedManifests,
+    /// How long what lost its last reference stays, so that a tag can be rolled back and a push that counts on it succeeds.
+    pub review_after: Duration,
 }
 
 impl Default for RegistryRules {
     fn default() -> RegistryRules {
-        RegistryRules { library_alias: LibraryAlias::Enabled, sparse_indexes: SparseIndexes::Refused }
+        RegistryRules {
+            library_alias: LibraryAlias::Enabled,
+            sparse_indexes: SparseIndexes::Refused,
+            untagged: UntaggedManifests::Collected,
+            review_after: Duration::from_secs(3600),
+        }
     }
 }
 
@@ -89,6 +112,9 @@ impl Registry {
     /// When the catalog cannot be read.
     pub async fn resolve(&self, written: &Repository) -> Result<Repository> {
         let Some(alias) = self.alias(written) else { return Ok(written.clone()) };
+        if self.rules.library_alias == LibraryAlias::Official {
+            return Ok(if written.as_str().contains('/') { written.clone() } else { alias });
+        }
         let txn = self.store.read().await?;
         if !txn.registry_has_repository(written.as_str()).await? && txn.registry_has_repository(alias.as_str()).await? {
             return Ok(alias);
@@ -107,5 +133,41 @@ impl Registry {
             _ => return None,
         };
         alias.parse().ok()
+    }
+
+    /// Appends to the history, in the transaction of the change.
+    async fn note(
+        &self,
+        txn: &mut dyn WriteTxn,
+        repository: &Repository,
+        actor: &str,
+        change: Change<'_>,
+    ) -> Result<()> {
+        let row = RegistryHistoryRow {
+            sequence: 0,
+            repository: repository.to_string(),
+            tag: change.tag.to_owned(),
+            digest: change.digest,
+            previous: change.previous,
+            action: change.action,
+            actor: actor.to_owned(),
+            time: self.store.now(),
+        };
+        Ok(txn.insert_registry_history(&row).await?)
+    }
+}
+
+/// What the history keeps of a change, besides where, when and by whom.
+struct Change<'a> {
+    action: RegistryAction,
+    tag: &'a str,
+    digest: Option<Digest>,
+    previous: Option<Digest>,
+}
+
+impl Change<'_> {
+    /// Of a manifest.
+    fn of(action: RegistryAction, digest: &Digest) -> Change<'static> {
+        Change { action, tag: "", digest: Some(*digest), previous: None }
     }
 }

@@ -24,7 +24,7 @@ impl Schema {
     /// Migration `n` leads from format `n` to `n + 1`. Released ones never change.
     const fn migrations(self) -> &'static [&'static str] {
         match self {
-            Schema::Store => &[include_str!("sqlite/schema.sql")],
+            Schema::Store => &[include_str!("sqlite/schema.sql"), include_str!("sqlite/format_2.sql")],
             Schema::Hub => &[concat!(
                 include_str!("sqlite/hub/accounts.sql"),
                 include_str!("sqlite/hub/repositories.sql"),

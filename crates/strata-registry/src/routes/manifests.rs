@@ -5,7 +5,7 @@ use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderValue, StatusCode};
 use strata_model::{MAX_MANIFEST_SIZE, MediaType, Tag, Target};
-use strata_store::registry::{NewManifest, RegistryError};
+use strata_store::registry::{NewManifest, NewTag, RegistryError};
 
 use super::{CONTENT_DIGEST, Call, content_headers, empty, is_not_modified, parse_digest, set};
 use crate::body::Incoming;
@@ -42,8 +42,9 @@ pub(super) async fn put(call: &Call<'_>, target: &str, body: &mut Incoming) -> R
         Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "MANIFEST_INVALID", message)
     })?;
     let media_type = call.header(CONTENT_TYPE).map(MediaType::parse);
+    let tags = tags.into_iter().map(NewTag::from).collect();
     let published =
-        call.registry.put_manifest(&call.repository, NewManifest { bytes, media_type, digest, tags }).await?;
+        call.registry.put_manifest(&call.repository, NewManifest { bytes, media_type, digest, tags }, "").await?;
     let mut headers = vec![
         (LOCATION, format!("/v2/{}/manifests/{}", call.written, published.digest)),
         (CONTENT_DIGEST, published.digest.to_string()),
@@ -61,8 +62,8 @@ pub(super) async fn put(call: &Call<'_>, target: &str, body: &mut Incoming) -> R
 /// `DELETE`: end-9.
 pub(super) async fn delete(call: &Call<'_>, target: &str) -> Result {
     match parse_target(call, target)? {
-        Target::Tag(tag) => call.registry.delete_tag(&call.repository, &tag).await?,
-        Target::Digest(digest) => call.registry.delete_manifest(&call.repository, &digest).await?,
+        Target::Tag(tag) => call.registry.delete_tag(&call.repository, &tag, "").await?,
+        Target::Digest(digest) => call.registry.delete_manifest(&call.repository, &digest, "").await?,
     }
     Ok(empty(StatusCode::ACCEPTED, Vec::new()))
 }

@@ -7,7 +7,7 @@ use strata_model::{ChainId, DiffId, Digest, ErrorKind, ImageId, MediaType};
 use super::digest;
 use crate::{
     Catalog, DigestNameRow, DoomedKind, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind,
-    Location, NameRow, ObjectRow, PackRow, ReadTxn, WriteTxn,
+    Location, NameRow, ObjectRow, PackRow, ReadTxn, RegistryAction, RegistryHistoryRow, RegistryReviewRow, WriteTxn,
 };
 
 /// Every method of [`ReadTxn`] and [`WriteTxn`], isolation, and what is refused.
@@ -25,6 +25,8 @@ pub async fn catalog_suite<C: Catalog>(make: impl Fn() -> C) {
     leases_hold_until_they_end(&make()).await;
     doomed_bytes_and_events(&make()).await;
     registry(&make()).await;
+    registry_history(&make()).await;
+    registry_reviews(&make()).await;
     snapshots_and_rollback(&make()).await;
     writers_wait_for_each_other(&make()).await;
     assert_eq!(make().check().await.unwrap(), Vec::<String>::new());
@@ -186,6 +188,8 @@ async fn absent_children_are_promoted(catalog: &impl Catalog) {
     txn.insert_sparse(&digest("index"), &digest("riscv"), "manifest").await.unwrap();
     txn.insert_sparse(&digest("signature"), &digest("arm"), "subject").await.unwrap();
     assert_eq!(txn.referrers(&digest("arm")).await.unwrap(), [digest("signature")]);
+    assert_eq!(txn.subject(&digest("signature")).await.unwrap(), Some(digest("arm")));
+    assert_eq!(txn.subject(&digest("index")).await.unwrap(), None);
     assert!(txn.children(&digest("index")).await.unwrap().is_empty());
     assert!(!txn.object_is_held(&digest("arm"), 0).await.unwrap());
     txn.commit().await.unwrap();
@@ -441,6 +445,7 @@ async fn registry(catalog: &impl Catalog) {
     }
     txn.put_registry_link("b", &digest("manifest"), LinkKind::Manifest).await.unwrap();
     txn.put_registry_link("b", &digest("manifest"), LinkKind::Blob).await.unwrap();
+    txn.insert_edge(&digest("manifest"), &digest("blob"), "layer").await.unwrap();
     for tag in ["v2", "V1", "v10", "latest"] {
         txn.put_registry_tag("b", tag, &digest("manifest"), 1).await.unwrap();
     }
@@ -457,6 +462,8 @@ async fn registry(catalog: &impl Catalog) {
     assert_eq!(txn.registry_link("B", &digest("manifest")).await.unwrap(), None);
     assert_eq!(txn.registry_links("b", LinkKind::Manifest).await.unwrap(), [digest("manifest")]);
     assert_eq!(txn.registry_links("b", LinkKind::Blob).await.unwrap(), [digest("blob")]);
+    assert_eq!(txn.registry_parent("b", &digest("blob")).await.unwrap(), Some(digest("manifest")));
+    assert_eq!(txn.registry_parent("B", &digest("blob")).await.unwrap(), None);
     assert_eq!(txn.registry_tag("b", "v2").await.unwrap(), Some(digest("manifest")));
     assert_eq!(txn.registry_tag("b", "v3").await.unwrap(), None);
     let all = txn.registry_tags("b", None, 10).await.unwrap();
@@ -465,12 +472,76 @@ async fn registry(catalog: &impl Catalog) {
     assert_eq!(tags(txn.registry_tags("b", Some("latest"), 1).await.unwrap()), ["v10"]);
     drop(txn);
 
+    assert_eq!(read(catalog).await.registry_tags_of("b", &digest("manifest")).await.unwrap().len(), 4);
+    assert_eq!(read(catalog).await.registry_repositories_with(&digest("blob"), 2).await.unwrap(), ["B", "a/b"]);
     let mut txn = write(catalog).await;
     assert!(txn.delete_registry_tag("b", "v2").await.unwrap());
     assert!(!txn.delete_registry_tag("b", "v2").await.unwrap());
     assert!(txn.delete_registry_link("b", &digest("manifest")).await.unwrap());
     assert!(!txn.delete_registry_link("b", &digest("manifest")).await.unwrap());
     assert!(txn.registry_tags("b", None, 10).await.unwrap().is_empty());
+    txn.commit().await.unwrap();
+}
+
+async fn registry_history(catalog: &impl Catalog) {
+    let row = |sequence: i64, tag: &str, action: RegistryAction| RegistryHistoryRow {
+        sequence,
+        repository: "app".into(),
+        tag: tag.into(),
+        digest: (action != RegistryAction::Untag).then(|| digest("manifest")),
+        previous: (action == RegistryAction::Untag).then(|| digest("manifest")),
+        action,
+        actor: "alice".into(),
+        time: sequence * 10,
+    };
+    let rows = [
+        row(1, "", RegistryAction::Push),
+        row(2, "latest", RegistryAction::Tag),
+        row(3, "latest", RegistryAction::Untag),
+        row(4, "", RegistryAction::Delete),
+        row(5, "", RegistryAction::Collect),
+    ];
+    let mut txn = write(catalog).await;
+    for row in &rows {
+        txn.insert_registry_history(row).await.unwrap();
+    }
+    txn.commit().await.unwrap();
+    let txn = read(catalog).await;
+    assert_eq!(txn.registry_history(0, 10).await.unwrap(), rows);
+    assert_eq!(txn.registry_history(3, 1).await.unwrap(), rows[3..4]);
+    let of_tag = txn.registry_tag_history("app", "latest", 10).await.unwrap();
+    assert_eq!(of_tag, [rows[2].clone(), rows[1].clone()]);
+    drop(txn);
+    let mut txn = write(catalog).await;
+    assert_eq!(txn.prune_registry_history(1000).await.unwrap(), 4, "the newest stays");
+    txn.insert_registry_history(&rows[0]).await.unwrap();
+    assert_eq!(txn.registry_history(0, 10).await.unwrap().last().unwrap().sequence, 6);
+    txn.commit().await.unwrap();
+}
+
+async fn registry_reviews(catalog: &impl Catalog) {
+    let row = |touched, due| RegistryReviewRow { repository: "app".into(), digest: digest("blob"), touched, due };
+    let mut txn = write(catalog).await;
+    txn.insert_object(&object("blob")).await.unwrap();
+    refused(txn.put_registry_review(&row(1, 1)).await);
+    txn.put_registry_link("app", &digest("blob"), LinkKind::Blob).await.unwrap();
+    txn.put_registry_review(&row(5, 50)).await.unwrap();
+    txn.put_registry_review(&row(7, 30)).await.unwrap();
+    txn.commit().await.unwrap();
+    let txn = read(catalog).await;
+    assert_eq!(txn.registry_review("app", &digest("blob")).await.unwrap(), Some(row(7, 50)), "only later");
+    assert!(txn.registry_reviews(49, 7, 10).await.unwrap().is_empty(), "not due");
+    assert!(txn.registry_reviews(50, 6, 10).await.unwrap().is_empty(), "touched since");
+    assert_eq!(txn.registry_reviews(50, 7, 10).await.unwrap(), [row(7, 50)]);
+    drop(txn);
+    let mut txn = write(catalog).await;
+    txn.delete_registry_review("app", &digest("blob")).await.unwrap();
+    assert_eq!(txn.registry_review("app", &digest("blob")).await.unwrap(), None);
+    txn.put_registry_review(&row(1, 1)).await.unwrap();
+    assert!(txn.delete_registry_repository("app").await.unwrap());
+    assert!(!txn.delete_registry_repository("app").await.unwrap());
+    assert_eq!(txn.registry_link("app", &digest("blob")).await.unwrap(), None);
+    assert!(txn.registry_reviews(1, 1, 10).await.unwrap().is_empty());
     txn.commit().await.unwrap();
 }
 

@@ -34,6 +34,17 @@ impl Registry {
         }
     }
 
+    /// As [`Registry::blob_size`], for a client that will count on the blob: it stays for an hour at least, whatever is
+    /// deleted meanwhile.
+    ///
+    /// # Errors
+    /// As [`Registry::blob_size`].
+    pub async fn promise_blob(&self, repository: &Repository, digest: &Digest) -> Result<u64> {
+        let size = self.blob_size(repository, digest).await?;
+        self.promise(repository, digest).await;
+        Ok(size)
+    }
+
     /// Makes `repository` show a blob that `from` shows; `false` when that does not. Survives a crash once it returns.
     ///
     /// # Errors
@@ -43,9 +54,17 @@ impl Registry {
         if self.linked_size(&*txn, from, digest).await?.is_none() {
             return Ok(false);
         }
-        txn.put_registry_link(repository.as_str(), digest, LinkKind::Blob).await?;
+        self.link_blob(&mut *txn, repository, digest).await?;
         txn.commit().await?;
         Ok(true)
+    }
+
+    /// Repositories that show a blob, at most `limit`: where a client may mount it from.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>> {
+        Ok(self.store.read().await?.registry_repositories_with(digest, limit).await?)
     }
 
     /// Takes a blob out of this repository, and removes it when nothing else holds it. A manifest that refers to it is left

@@ -70,6 +70,27 @@ pub enum RegistryError {
         /// The index.
         index: Digest,
     },
+    /// A tag points to something else than the caller saw.
+    #[error("tag {tag} of repository {repository} was moved meanwhile")]
+    TagMoved {
+        /// The repository.
+        repository: String,
+        /// The tag.
+        tag: String,
+    },
+    /// The repository mirrors another registry and takes no pushes.
+    #[error("repository {0} mirrors another registry: it can only be pulled from")]
+    MirrorOnly(String),
+    /// The registry that is mirrored cannot be asked, or says something odd.
+    #[error("mirrored registry {registry}: {message}")]
+    Upstream {
+        /// Its name.
+        registry: String,
+        /// What kind of failure it is.
+        kind: ErrorKind,
+        /// What went wrong.
+        message: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,7 +109,9 @@ impl RegistryError {
             | RegistryError::ManifestMalformed(_)
             | RegistryError::MediaType { .. }
             | RegistryError::ReferencesUnknown { .. } => ErrorKind::Invalid,
-            RegistryError::InUse { .. } => ErrorKind::Conflict,
+            RegistryError::InUse { .. } | RegistryError::TagMoved { .. } => ErrorKind::Conflict,
+            RegistryError::MirrorOnly(_) => ErrorKind::Unsupported,
+            RegistryError::Upstream { kind, .. } => *kind,
             RegistryError::Store(error) => error.kind(),
         }
     }

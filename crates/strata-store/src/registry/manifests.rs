@@ -1,12 +1,12 @@
-//! Manifests of a repository: taken when what they refer to is there, served byte for byte, deleted with what only they need.
+//! Manifests of a repository and its tags: taken when what they refer to is there, served byte for byte, deleted.
 
 use bytes::Bytes;
 use strata_model::{
     Algorithm, Digest, Edge, EdgeRole, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType, Repository, Tag, Target,
 };
 
-use super::{Registry, RegistryError, Result, SparseIndexes};
-use crate::{LinkKind, ObjectRow, ReadTxn, WriteTxn};
+use super::{Change, Registry, RegistryError, Result, SparseIndexes};
+use crate::{LinkKind, ObjectRow, ReadTxn, RegistryAction, WriteTxn};
 
 /// The blob `{}`, which clients may carry in a descriptor instead of pushing it (OCI image-spec, manifest.md).
 const EMPTY: &[u8] = b"{}";
@@ -22,7 +22,31 @@ pub struct NewManifest {
     /// The digest that it must have; without one it gets its SHA-256 digest.
     pub digest: Option<Digest>,
     /// Tags to set on it.
-    pub tags: Vec<Tag>,
+    pub tags: Vec<NewTag>,
+}
+
+/// A tag to be set.
+#[derive(Clone, Debug)]
+pub struct NewTag {
+    /// The tag.
+    pub tag: Tag,
+    /// What it may point to until then.
+    pub replaces: Replaces,
+}
+
+impl From<Tag> for NewTag {
+    fn from(tag: Tag) -> NewTag {
+        NewTag { tag, replaces: Replaces::Anything }
+    }
+}
+
+/// What a tag may point to before it is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    /// Anything, and nothing.
+    Anything,
+    /// Exactly this, or nothing: whoever decided about the change saw that.
+    Exactly(Option<Digest>),
 }
 
 /// What became of a manifest that was taken.
@@ -83,11 +107,30 @@ impl Registry {
         Ok(Some(StoredManifest { digest, media_type, bytes }))
     }
 
-    /// Takes a manifest and sets its tags, in one transaction. Once it returns, both survive a power cut.
+    /// What tags point to, in the order given.
     ///
     /// # Errors
-    /// `ManifestMalformed`, `MediaType`, `DigestMismatch`, `ReferencesUnknown`, or what the store reports.
-    pub async fn put_manifest(&self, repository: &Repository, new: NewManifest) -> Result<PublishedManifest> {
+    /// When the catalog cannot be read.
+    pub async fn tag_targets(&self, repository: &Repository, tags: &[Tag]) -> Result<Vec<Option<Digest>>> {
+        let txn = self.store.read().await?;
+        let mut targets = Vec::with_capacity(tags.len());
+        for tag in tags {
+            targets.push(txn.registry_tag(repository.as_str(), tag.as_str()).await?);
+        }
+        Ok(targets)
+    }
+
+    /// Takes a manifest and sets its tags, in one transaction. Once it returns, both survive a power cut. `actor` goes into
+    /// the history.
+    ///
+    /// # Errors
+    /// `ManifestMalformed`, `MediaType`, `DigestMismatch`, `ReferencesUnknown`, `TagMoved`, or what the store reports.
+    pub async fn put_manifest(
+        &self,
+        repository: &Repository,
+        new: NewManifest,
+        actor: &str,
+    ) -> Result<PublishedManifest> {
         let manifest = Manifest::parse(&new.bytes, new.media_type.as_ref())?;
         let media_type = check_media_type(&manifest, new.media_type)?;
         let digest = digest_of(&new.bytes, new.digest)?;
@@ -102,11 +145,15 @@ impl Registry {
             txn.put_registry_link(repository.as_str(), &empty.digest, LinkKind::Blob).await?;
         }
         let missing = self.missing_references(&*txn, repository, &manifest).await?;
-        if !missing.is_empty() {
+        let refused = match missing.is_empty() {
+            true => moved_tag(&*txn, repository, &new.tags).await?,
+            false => Some(RegistryError::ReferencesUnknown { repository: repository.to_string(), missing }),
+        };
+        if let Some(refused) = refused {
             drop(txn);
             let locations = [Some(row), empty].into_iter().flatten().filter_map(|row| row.location);
             self.store.remove_blobs(locations.collect()).await?;
-            return Err(RegistryError::ReferencesUnknown { repository: repository.to_string(), missing });
+            return Err(refused);
         }
         unused.extend(self.store.insert_or_heal_object(&mut *txn, &row).await?);
         insert_edges(&mut *txn, &digest, &manifest).await?;
@@ -117,8 +164,9 @@ impl Registry {
         }
         txn.promote_sparse(&digest).await?;
         txn.put_registry_link(repository.as_str(), &digest, LinkKind::Manifest).await?;
-        for tag in &new.tags {
-            txn.put_registry_tag(repository.as_str(), tag.as_str(), &digest, self.store.now()).await?;
+        self.note(&mut *txn, repository, actor, Change::of(RegistryAction::Push, &digest)).await?;
+        for new in &new.tags {
+            self.put_tag(&mut *txn, repository, &new.tag, &digest, actor).await?;
         }
         txn.commit().await?;
         self.store.remove_blobs(unused).await?;
@@ -185,56 +233,95 @@ impl Registry {
         Ok(missing)
     }
 
-    /// Removes a tag; its manifest stays.
+    /// Sets a tag to a manifest that the repository has, as when a tag is rolled back.
     ///
     /// # Errors
-    /// `ManifestUnknown`.
-    pub async fn delete_tag(&self, repository: &Repository, tag: &Tag) -> Result<()> {
-        let mut txn = self.store.write("deleting a tag").await?;
-        if !txn.delete_registry_tag(repository.as_str(), tag.as_str()).await? {
-            return Err(manifest_unknown(repository, &Target::Tag(tag.clone())));
+    /// `ManifestUnknown`, `TagMoved`.
+    pub async fn set_tag(&self, repository: &Repository, new: NewTag, digest: &Digest, actor: &str) -> Result<()> {
+        let mut txn = self.store.write("setting a tag").await?;
+        if txn.registry_link(repository.as_str(), digest).await? != Some(LinkKind::Manifest) {
+            return Err(manifest_unknown(repository, &Target::Digest(*digest)));
         }
+        if let Some(moved) = moved_tag(&*txn, repository, std::slice::from_ref(&new)).await? {
+            return Err(moved);
+        }
+        self.put_tag(&mut *txn, repository, &new.tag, digest, actor).await?;
         Ok(txn.commit().await?)
     }
 
-    /// Takes a manifest out of this repository, with its tags and with the blobs that no other manifest of the repository
-    /// refers to, and removes what nothing else holds. What is about it (signatures) stays.
+    async fn put_tag(
+        &self,
+        txn: &mut dyn WriteTxn,
+        repository: &Repository,
+        tag: &Tag,
+        digest: &Digest,
+        actor: &str,
+    ) -> Result<()> {
+        let previous = txn.registry_tag(repository.as_str(), tag.as_str()).await?;
+        txn.put_registry_tag(repository.as_str(), tag.as_str(), digest, self.store.now()).await?;
+        let change = Change { action: RegistryAction::Tag, tag: tag.as_str(), digest: Some(*digest), previous };
+        self.note(txn, repository, actor, change).await?;
+        if let Some(previous) = previous.filter(|previous| previous != digest) {
+            self.review_link(txn, repository, &previous).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a tag. Its manifest stays until the delay is over, or for good if the rules say so.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`.
+    pub async fn delete_tag(&self, repository: &Repository, tag: &Tag, actor: &str) -> Result<()> {
+        let mut txn = self.store.write("deleting a tag").await?;
+        let Some(previous) = txn.registry_tag(repository.as_str(), tag.as_str()).await? else {
+            return Err(manifest_unknown(repository, &Target::Tag(tag.clone())));
+        };
+        txn.delete_registry_tag(repository.as_str(), tag.as_str()).await?;
+        self.note(&mut *txn, repository, actor, untag(tag.as_str(), previous)).await?;
+        self.review_link(&mut *txn, repository, &previous).await?;
+        Ok(txn.commit().await?)
+    }
+
+    /// Takes a manifest out of this repository, with its tags. What it refers to and what is about it (signatures) is
+    /// unlinked after the delay, unless something else needs it.
     ///
     /// # Errors
     /// `ManifestUnknown`; `InUse` for a manifest that an index of the repository names.
-    pub async fn delete_manifest(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+    pub async fn delete_manifest(&self, repository: &Repository, digest: &Digest, actor: &str) -> Result<()> {
         let mut txn = self.store.write("deleting a manifest").await?;
         if txn.registry_link(repository.as_str(), digest).await? != Some(LinkKind::Manifest) {
             return Err(manifest_unknown(repository, &Target::Digest(*digest)));
         }
-        if let Some(index) = parent_in(&*txn, repository, digest).await? {
+        if let Some(index) = txn.registry_parent(repository.as_str(), digest).await? {
             return Err(RegistryError::InUse { digest: *digest, index });
         }
-        txn.delete_registry_link(repository.as_str(), digest).await?;
-        let mut candidates = vec![*digest];
-        for child in txn.children(digest).await? {
-            if txn.registry_link(repository.as_str(), &child).await? == Some(LinkKind::Blob)
-                && parent_in(&*txn, repository, &child).await?.is_none()
-            {
-                txn.delete_registry_link(repository.as_str(), &child).await?;
-                candidates.push(child);
-            }
+        for tag in txn.registry_tags_of(repository.as_str(), digest).await? {
+            self.note(&mut *txn, repository, actor, untag(&tag, *digest)).await?;
         }
-        let collection = self.store.review(&mut *txn, candidates).await?;
+        self.note(&mut *txn, repository, actor, Change::of(RegistryAction::Delete, digest)).await?;
+        self.review_manifest(&mut *txn, repository, digest).await?;
+        txn.delete_registry_link(repository.as_str(), digest).await?;
+        let collection = self.store.review(&mut *txn, vec![*digest]).await?;
         txn.commit().await?;
         self.store.remove_doomed(&collection).await?;
         Ok(())
     }
 }
 
-/// A manifest of this repository that refers to an object.
-async fn parent_in(txn: &dyn ReadTxn, repository: &Repository, child: &Digest) -> Result<Option<Digest>> {
-    for parent in txn.parents(child).await? {
-        if txn.registry_link(repository.as_str(), &parent).await? == Some(LinkKind::Manifest) {
-            return Ok(Some(parent));
+/// The failure when one of these tags does not point any more to what it should replace.
+async fn moved_tag(txn: &dyn ReadTxn, repository: &Repository, tags: &[NewTag]) -> Result<Option<RegistryError>> {
+    for NewTag { tag, replaces } in tags {
+        if let Replaces::Exactly(seen) = replaces
+            && txn.registry_tag(repository.as_str(), tag.as_str()).await? != *seen
+        {
+            return Ok(Some(RegistryError::TagMoved { repository: repository.to_string(), tag: tag.to_string() }));
         }
     }
     Ok(None)
+}
+
+fn untag(tag: &str, previous: Digest) -> Change<'_> {
+    Change { action: RegistryAction::Untag, tag, digest: None, previous: Some(previous) }
 }
 
 async fn insert_edges(txn: &mut dyn WriteTxn, parent: &Digest, manifest: &Manifest) -> Result<()> {

@@ -16,7 +16,7 @@ use strata_model::{Algorithm, Digest, Hasher, MediaType, Repository};
 
 use super::{Registry, RegistryError, Result};
 use crate::publish::panicked;
-use crate::{BlobBytes, BlobKind, Ingest, LeaseRow, LinkKind, ObjectRow, StageName, StoreError};
+use crate::{BlobBytes, BlobKind, Ingest, LeaseRow, ObjectRow, StageName, StoreError};
 
 /// How long a session lives after its last use, in nanoseconds.
 const LIFETIME: i64 = 86_400_000_000_000;
@@ -213,7 +213,7 @@ impl Upload {
         };
         let mut txn = store.write("publishing a pushed blob").await?;
         let unused = store.insert_or_heal_object(&mut *txn, &row).await?;
-        txn.put_registry_link(self.repository.as_str(), &expected, LinkKind::Blob).await?;
+        self.registry.link_blob(&mut *txn, &self.repository, &expected).await?;
         txn.promote_sparse(&expected).await?;
         if let Some(id) = &self.session {
             txn.delete_lease(&id.lease()).await?;
