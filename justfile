@@ -18,9 +18,9 @@ corpus *ARGS:
 bench *ARGS:
     cargo xtask bench {{ARGS}}
 
-# Hostile bytes for every parser
-fuzz SECONDS="60":
-    cargo xtask fuzz {{SECONDS}}
+# Inputs that break a parser; `just fuzz --minutes 10 reference`
+fuzz *ARGS:
+    cargo xtask fuzz {{ARGS}}
 
 fmt:
     cargo fmt --all

@@ -1,114 +1,129 @@
-//! `fuzz`: hostile bytes for every parser, for a bounded time.
+//! `fuzz`: hostile bytes for every parser, chosen by what they reach, for a bounded time.
 //!
-//! With a nightly compiler, cargo-fuzz and a `fuzz/` folder, each target runs in turn. Otherwise the property tests
-//! run again and again with fresh seeds and many cases, which any machine can do.
+//! Builds the programs in `fuzz/` as cargo-fuzz does, but needs neither it nor a nightly compiler: the instrumentation is
+//! LLVM's own and libFuzzer is compiled from its crate, by a C++ compiler. Inputs that show a bug are kept in
+//! `fuzz/regressions/<target>/`, where the ordinary tests of `strata-fuzz` find them.
 
-use crate::process;
-use crate::workspace::{self, Workspace, cargo};
+use crate::workspace::{self, cargo};
+use crate::{packages, process};
 use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
 
-const CASES: &str = "20000";
+/// What `rustc` is told: count the edges, tell libFuzzer where the counters are, show it what is compared.
+const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// Runs the command: `fuzz [SECONDS [CRATE...]]`.
+/// Runs the command: `fuzz [--minutes N] [TARGET...]`.
 pub fn run(arguments: &[String]) -> Result<()> {
-    let (seconds, crates) = match arguments {
-        [] => (60, &[][..]),
-        [seconds, crates @ ..] => {
-            (seconds.parse().with_context(|| format!("{seconds:?} is not a number of seconds"))?, crates)
-        }
-    };
-    let budget = Duration::from_secs(seconds);
-    if crates.is_empty() { for_at_most(budget) } else { properties(crates, budget) }
-}
-
-/// Fuzzes everything there is within `budget`, the time to compile aside.
-pub fn for_at_most(budget: Duration) -> Result<()> {
-    let targets = targets();
-    if targets.is_empty() {
-        return properties(&with_properties()?, budget);
-    }
-    targets.iter().try_for_each(|target| {
-        let seconds = (budget.as_secs() / targets.len() as u64).max(1);
-        let mut command = Command::new("cargo");
-        command.current_dir(workspace::root()).args(["+nightly", "fuzz", "run", target, "--"]);
-        process::run(command.arg(format!("-max_total_time={seconds}")))
-    })
-}
-
-/// Crates whose tests use proptest.
-fn with_properties() -> Result<Vec<String>> {
-    let workspace = Workspace::load()?;
-    let tested = workspace.members().filter(|member| member.dev_dependencies.iter().any(|name| name == "proptest"));
-    Ok(tested.map(|member| member.name.clone()).collect())
-}
-
-/// The targets of cargo-fuzz, none where it cannot run.
-fn targets() -> Vec<String> {
-    let mut list = Command::new("cargo");
-    list.current_dir(workspace::root()).args(["+nightly", "fuzz", "list"]);
-    let listed = process::capture(&mut list).unwrap_or_default();
-    listed.lines().map(str::to_owned).collect()
-}
-
-fn properties(crates: &[String], budget: Duration) -> Result<()> {
-    if crates.is_empty() {
-        bail!("no fuzz targets and no crate with property tests");
-    }
-    println!("tests of {} with {CASES} cases of each property, {} s", crates.join(", "), budget.as_secs());
-    let binaries = test_binaries(crates)?;
-    let deadline = Instant::now() + budget;
-    let mut rounds = 0;
-    while Instant::now() < deadline {
-        for binary in &binaries {
-            if !run_until(binary, deadline)? {
-                break;
+    let mut minutes = 1.0;
+    let mut chosen = Vec::new();
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--minutes" => {
+                let given = arguments.next().and_then(|given| given.parse().ok());
+                minutes =
+                    given.filter(|given| (0.01..=100_000.0).contains(given)).context("--minutes wants a number")?;
             }
+            flag if flag.starts_with('-') => bail!("unknown flag {flag}"),
+            target => chosen.push(target.to_owned()),
         }
-        rounds += 1;
     }
-    println!("fuzz: nothing found ({rounds} rounds begun)");
+    let known = targets()?;
+    if let Some(unknown) = chosen.iter().find(|name| !known.contains(name)) {
+        bail!("no target {unknown:?}; there are {}", known.join(", "));
+    }
+    let targets = if chosen.is_empty() { known } else { chosen };
+    fuzz(targets, Duration::from_secs_f64(minutes * 60.0))
+}
+
+/// Runs every target for this long, the time to compile aside; says so when there is no compiler for it.
+pub fn each_for(time: Duration) -> Result<()> {
+    let missing = packages::ensure(packages::FOR_FUZZ);
+    if missing.is_empty() {
+        return fuzz(targets()?, time);
+    }
+    println!("skipped: fuzzing needs {}", missing.join(", "));
     Ok(())
 }
 
-/// A compiled test program and the folder that cargo would run it in.
-struct TestBinary {
-    program: PathBuf,
-    folder: PathBuf,
+fn folder() -> PathBuf {
+    workspace::root().join("fuzz")
 }
 
-/// Compiles the crates' tests. They are run without cargo, so that ending one ends all of it.
-fn test_binaries(crates: &[String]) -> Result<Vec<TestBinary>> {
-    let mut command = cargo();
-    command.args(["test", "--locked", "--lib", "--tests", "--no-run", "--message-format", "json-render-diagnostics"]);
-    let messages = process::capture(command.args(crates.iter().flat_map(|name| ["--package", name.as_str()])))?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let binary = |message: Value| {
-        let program = PathBuf::from(message["executable"].as_str()?);
-        let folder = Path::new(message["manifest_path"].as_str()?).parent()?.to_owned();
-        (message["profile"]["test"] == true).then_some(TestBinary { program, folder })
-    };
-    Ok(messages.filter_map(binary).collect())
+fn targets() -> Result<Vec<String>> {
+    let folder = folder().join("fuzz_targets");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))?;
+    let mut names: Vec<String> =
+        entries.filter_map(|entry| Some(entry.ok()?.path().file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
 }
 
-/// Runs one test program; false when the time was up before its end.
-fn run_until(binary: &TestBinary, deadline: Instant) -> Result<bool> {
-    let mut command = Command::new(&binary.program);
-    command.current_dir(&binary.folder).arg("--quiet").env("PROPTEST_CASES", CASES).stdin(Stdio::null());
-    let mut child = command.spawn().with_context(|| format!("starting {}", binary.program.display()))?;
-    loop {
-        match child.try_wait()? {
-            Some(status) if status.success() => return Ok(true),
-            Some(status) => bail!("a property does not hold ({status}); the output above has the smallest example"),
-            None if Instant::now() >= deadline => {
-                child.kill()?;
-                child.wait()?;
-                return Ok(false);
-            }
-            None => std::thread::sleep(Duration::from_millis(50)),
+/// Builds the targets and runs as many at once as there are cores. Fails at the end when one has found something.
+fn fuzz(targets: Vec<String>, time: Duration) -> Result<()> {
+    let programs = build(&targets)?;
+    process::run(cargo().args(["run", "--quiet", "--locked", "--package", "strata-fuzz", "--bin", "seeds"]))?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let rounds = targets.len().div_ceil(cores) as u64;
+    println!("{} targets, {} s each, done in {} s", targets.len(), time.as_secs(), rounds * time.as_secs());
+    let queue = Mutex::new(targets.into_iter());
+    let findings = Mutex::new(Vec::new());
+    let next = || queue.lock().expect("no thread panics with the queue").next();
+    std::thread::scope(|scope| {
+        for _ in 0..cores {
+            scope.spawn(|| {
+                while let Some(target) = next() {
+                    if let Err(finding) = run_one(&programs, &target, time) {
+                        println!("  {target}: {finding:#}");
+                        findings.lock().expect("no thread panics with the findings").push(target);
+                    }
+                }
+            });
         }
+    });
+    let findings = findings.into_inner().expect("all threads have ended");
+    if !findings.is_empty() {
+        bail!("bugs in {}; their inputs are in fuzz/regressions", findings.join(", "));
     }
+    Ok(())
+}
+
+/// Returns the folder of the programs. Dependencies are built for the same host, as build scripts must not be counted.
+fn build(targets: &[String]) -> Result<PathBuf> {
+    let host = process::capture(Command::new("rustc").arg("-vV"))?;
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not tell its host")?;
+    let mut command = cargo();
+    command.current_dir(folder()).args(["build", "--release", "--target", host]).env("RUSTFLAGS", INSTRUMENTATION);
+    process::run(command.args(targets.iter().flat_map(|target| ["--bin", target])))?;
+    let target_directory = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder().join("target"), PathBuf::from);
+    Ok(target_directory.join(host).join("release"))
+}
+
+/// Runs one program to the end of its time and prints what it has reached, or tells what it has found.
+fn run_one(programs: &Path, target: &str, time: Duration) -> Result<()> {
+    let corpus = folder().join("corpus").join(target);
+    let regressions = folder().join("regressions").join(target);
+    std::fs::create_dir_all(&regressions)?;
+    let mut command = Command::new(programs.join(target));
+    command.current_dir(folder()).arg(format!("-max_total_time={}", time.as_secs().max(1)));
+    command.arg(format!("-artifact_prefix={}/", regressions.display()));
+    command.args(["-timeout=20", "-report_slow_units=1000", "-rss_limit_mb=2048", "-max_len=65536"]);
+    let output = command.arg("-print_final_stats=1").args([&corpus, &regressions]).output();
+    let output = output.with_context(|| format!("starting {target}"))?;
+    let _ = std::fs::remove_dir(&regressions); // unless something was found, now or earlier
+    let log = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        let lines: Vec<&str> = log.lines().filter(|line| !line.starts_with('#')).collect();
+        bail!("{}\n{}", output.status, lines[lines.len().saturating_sub(60)..].join("\n"));
+    }
+    let runs = log.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")).unwrap_or_default();
+    let last = log.lines().rfind(|line| line.starts_with('#')).unwrap_or_default();
+    let edges = last.split_whitespace().skip_while(|&word| word != "cov:").nth(1).unwrap_or("?");
+    println!("  {target}: {} runs, {edges} edges reached", runs.trim());
+    Ok(())
 }

@@ -28,7 +28,7 @@ Usage: cargo xtask COMMAND
   corpus [--small]                build realistic images into a local registry (root, Debian)
   bench [--peers] [--small] [--runs N] [--strata PATH] [ROW...]
                                   measure Strata (PATH instead of building it) and its peers, write bench/RESULTS.md
-  fuzz [SECONDS [CRATE...]]       run fuzz targets, or the property tests with many cases, for a bounded time
+  fuzz [--minutes N] [TARGET...]  look for inputs that break a parser, N minutes (1) for each target
 ";
 
 fn main() -> ExitCode {

@@ -33,6 +33,9 @@ pub const FOR_TESTS: &[Package] = &[
     package("attr", "setfattr"),
 ];
 
+/// What `cargo xtask fuzz` compiles libFuzzer with.
+pub const FOR_FUZZ: &[Package] = &[package("g++", "c++")];
+
 /// What `cargo xtask corpus` builds images with.
 pub const FOR_CORPUS: &[Package] = &[
     package("mmdebstrap", "mmdebstrap"),

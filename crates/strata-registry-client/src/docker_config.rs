@@ -149,7 +149,8 @@ impl DockerConfig {
         write().map_err(|error| storage(&path, "writing", &error))
     }
 
-    fn text(&self) -> String {
+    /// The document as it is written.
+    pub(crate) fn text(&self) -> String {
         let mut bytes = Vec::new();
         let formatter = serde_json::ser::PrettyFormatter::with_indent(b"\t");
         let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);

@@ -125,7 +125,7 @@ fn kind_of(status: StatusCode) -> ErrorKind {
 }
 
 /// Reads `{"errors":[…]}`, and the shapes that token services and proxies use instead.
-fn parse_entries(body: &[u8]) -> Vec<ErrorEntry> {
+pub(crate) fn parse_entries(body: &[u8]) -> Vec<ErrorEntry> {
     #[derive(Deserialize)]
     struct Body {
         #[serde(default)]
@@ -159,13 +159,13 @@ fn limit_used_up(headers: &HeaderMap) -> bool {
     remaining.is_some_and(|value| value.split(';').next().is_some_and(|count| count.trim() == "0"))
 }
 
-fn parse_retry_after(text: &str) -> Option<Duration> {
+pub(crate) fn parse_retry_after(text: &str) -> Option<Duration> {
     // A date is legal too, but no registry known sends one; then the usual pauses apply.
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
 /// A short text body; pages of HTML say nothing that helps.
-fn plain_text(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+pub(crate) fn plain_text(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let content_type =
         headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let text = shown(std::str::from_utf8(body).ok()?.trim());

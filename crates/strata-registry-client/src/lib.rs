@@ -29,6 +29,8 @@ mod docker_config;
 mod docker_daemon;
 mod endpoint;
 mod failure;
+#[doc(hidden)]
+pub mod fuzzing;
 mod listing;
 mod login;
 mod pull;

@@ -153,7 +153,7 @@ fn odd(url: &Url, cause: &str) -> Box<Failure> {
 }
 
 /// The target of `<…>; rel="next"`.
-fn next_link(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn next_link(headers: &HeaderMap) -> Option<String> {
     headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok()).find_map(|text| {
         let mut rest = text;
         loop {

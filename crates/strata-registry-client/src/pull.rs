@@ -264,7 +264,7 @@ fn from_position(message: Message, from: u64) -> Message {
 }
 
 /// The first position of `bytes a-b/total`.
-fn range_start(headers: &HeaderMap) -> Option<u64> {
+pub(crate) fn range_start(headers: &HeaderMap) -> Option<u64> {
     let range = headers.get(CONTENT_RANGE)?.to_str().ok()?.trim().strip_prefix("bytes")?;
     range.trim_start().split('-').next()?.parse().ok()
 }

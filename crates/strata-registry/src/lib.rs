@@ -13,6 +13,8 @@
 
 mod body;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod path;
 mod query;
 mod range;
