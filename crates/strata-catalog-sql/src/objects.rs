@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::params;
 use strata_model::{Digest, MediaType};
-use strata_store::{Location, ObjectRow, Result};
+use strata_store::{Location, ObjectRow, Result, Totals};
 
 use crate::dialect::sqlite::{Row, Session};
 
@@ -29,6 +29,29 @@ fn object(row: &Row<'_>) -> Result<ObjectRow> {
 }
 
 impl Session {
+    pub(crate) fn totals(&self, now: i64) -> Result<Totals> {
+        let sql = "SELECT (SELECT COUNT(*) FROM objects), (SELECT COALESCE(SUM(size), 0) FROM objects),
+                          (SELECT COUNT(*) FROM layers), (SELECT COALESCE(SUM(length), 0) FROM packs),
+                          (SELECT COUNT(*) FROM registry_repositories),
+                          (SELECT COALESCE(SUM(o.size), 0) FROM registry_links l JOIN objects o ON o.digest = l.digest),
+                          (SELECT COUNT(*) FROM registry_reviews), (SELECT COUNT(*) FROM doomed),
+                          (SELECT COUNT(*) FROM leases WHERE id LIKE 'registry-upload-%' AND expires > ?1)";
+        let totals = self.row(sql, [now], |row| {
+            Ok(Totals {
+                objects: row.size(0)?,
+                object_bytes: row.size(1)?,
+                layers: row.size(2)?,
+                pack_bytes: row.size(3)?,
+                repositories: row.size(4)?,
+                linked_bytes: row.size(5)?,
+                reviews: row.size(6)?,
+                doomed: row.size(7)?,
+                uploads: row.size(8)?,
+            })
+        })?;
+        Ok(totals.unwrap_or_default())
+    }
+
     pub(crate) fn object(&self, digest: &Digest) -> Result<Option<ObjectRow>> {
         self.row(
             "SELECT o.digest, o.media_type, o.size, o.location, o.created, o.damaged, b.bytes

@@ -250,4 +250,19 @@ impl Session {
         )
         .map(drop)
     }
+
+    pub(crate) fn registry_uses(&self, repository: &str) -> Result<Vec<(Digest, i64)>> {
+        self.rows("SELECT digest, used FROM registry_uses WHERE repository = ?1", [repository], |row| {
+            Ok((digest(row, 0)?, row.get(1)?))
+        })
+    }
+
+    pub(crate) fn put_registry_use(&self, repository: &str, digest: &Digest, used: i64) -> Result<()> {
+        self.execute(
+            "INSERT INTO registry_uses (repository, digest, used) VALUES (?1, ?2, ?3)
+             ON CONFLICT (repository, digest) DO UPDATE SET used = excluded.used",
+            params![repository, digest.to_string(), used],
+        )
+        .map(drop)
+    }
 }

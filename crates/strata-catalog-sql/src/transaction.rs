@@ -9,7 +9,7 @@ use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ImageId, MediaType};
 use strata_store::{
     DigestNameRow, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind, Location, NameRow,
-    ObjectRow, PackRow, ReadTxn, RegistryHistoryRow, RegistryReviewRow, RegistryTagRow, Result, WriteTxn,
+    ObjectRow, PackRow, ReadTxn, RegistryHistoryRow, RegistryReviewRow, RegistryTagRow, Result, Totals, WriteTxn,
 };
 use tokio::sync::OwnedMappedMutexGuard;
 
@@ -221,6 +221,10 @@ impl ReadTxn for Transaction {
         self.session().events(since, limit)
     }
 
+    async fn totals(&self, now: i64) -> Result<Totals> {
+        self.session().totals(now)
+    }
+
     async fn registry_repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>> {
         self.session().registry_repositories(last, limit)
     }
@@ -271,6 +275,10 @@ impl ReadTxn for Transaction {
 
     async fn registry_reviews(&self, due: i64, touched: i64, limit: usize) -> Result<Vec<RegistryReviewRow>> {
         self.session().registry_reviews(due, touched, limit)
+    }
+
+    async fn registry_uses(&self, repository: &str) -> Result<Vec<(Digest, i64)>> {
+        self.session().registry_uses(repository)
     }
 }
 
@@ -439,5 +447,9 @@ impl WriteTxn for Transaction {
 
     async fn delete_registry_review(&mut self, repository: &str, digest: &Digest) -> Result<()> {
         self.session().delete_registry_review(repository, digest)
+    }
+
+    async fn put_registry_use(&mut self, repository: &str, digest: &Digest, used: i64) -> Result<()> {
+        self.session().put_registry_use(repository, digest, used)
     }
 }

@@ -185,6 +185,29 @@ pub enum LinkKind {
     Blob,
 }
 
+/// How much is in the store, by its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Objects: blobs, manifests, configurations.
+    pub objects: u64,
+    /// Bytes of all objects.
+    pub object_bytes: u64,
+    /// Unpacked layers.
+    pub layers: u64,
+    /// Bytes of all packs.
+    pub pack_bytes: u64,
+    /// Repositories of the registry.
+    pub repositories: u64,
+    /// Bytes that repositories show: what several of them link counts for each.
+    pub linked_bytes: u64,
+    /// Links that are to be looked at.
+    pub reviews: u64,
+    /// Files that are to be removed.
+    pub doomed: u64,
+    /// Uploads that are going on.
+    pub uploads: u64,
+}
+
 /// What was done to a repository of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RegistryAction {
@@ -334,6 +357,9 @@ pub trait ReadTxn: Send + Sync {
     /// Events after `since`, oldest first, at most `limit`.
     async fn events(&self, since: i64, limit: usize) -> Result<Vec<EventRow>>;
 
+    /// How much is in the store. Reads every row of objects, packs and links once: not for each request.
+    async fn totals(&self, now: i64) -> Result<Totals>;
+
     // registry
     /// Every repository of the registry, sorted, after `last`, at most `limit`.
     async fn registry_repositories(&self, last: Option<&str>, limit: usize) -> Result<Vec<String>>;
@@ -362,6 +388,8 @@ pub trait ReadTxn: Send + Sync {
     /// Links to be looked at that are due at `due` and were last touched at `touched` or before, the earliest first, at most
     /// `limit`.
     async fn registry_reviews(&self, due: i64, touched: i64, limit: usize) -> Result<Vec<RegistryReviewRow>>;
+    /// When the manifests of a mirror were last used.
+    async fn registry_uses(&self, repository: &str) -> Result<Vec<(Digest, i64)>>;
 }
 
 /// Changes. Every insert of something that is there already does nothing and says so.
@@ -462,4 +490,6 @@ pub trait WriteTxn: ReadTxn {
     async fn put_registry_review(&mut self, row: &RegistryReviewRow) -> Result<()>;
     /// Forgets that a link is to be looked at.
     async fn delete_registry_review(&mut self, repository: &str, digest: &Digest) -> Result<()>;
+    /// Notes when a manifest of a mirror, which is linked, was last used.
+    async fn put_registry_use(&mut self, repository: &str, digest: &Digest, used: i64) -> Result<()>;
 }

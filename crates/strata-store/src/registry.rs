@@ -14,6 +14,7 @@ mod blobs;
 mod error;
 mod listing;
 mod manifests;
+mod mirror;
 mod reviews;
 mod uploads;
 mod upstream;
@@ -27,6 +28,7 @@ pub use access::{Access, Action, Caller, Credentials, Everybody, Need, Pull, Pul
 pub use error::{RegistryError, Result};
 pub use listing::{Page, ReferrersPage};
 pub use manifests::{NewManifest, NewTag, PublishedManifest, Replaces, StoredManifest};
+pub use mirror::MirroredImage;
 pub use uploads::{Upload, UploadId};
 pub use upstream::{MirrorName, MirroredBlob, MirroredManifest, Place, Upstream};
 

@@ -3,6 +3,8 @@
 //! The file is in WAL mode: readers see the snapshot at which they began and never wait, writers exclude each other with
 //! `BEGIN IMMEDIATE`, across processes too. The format is `PRAGMA user_version`, the number of migrations that were run.
 
+mod full_text;
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -220,7 +220,8 @@ impl Session {
         )?;
         for (tag, pulls, last) in &counts.tags {
             self.execute(
-                "UPDATE tags SET pulls = pulls + ?3, last_pulled = ?4 WHERE repository = ?1 AND tag = ?2",
+                "UPDATE tags SET pulls = pulls + ?3, last_pulled = ?4
+                 WHERE repository = ?1 AND tag = ?2",
                 params![id, tag, integer(*pulls), last],
             )?;
         }
@@ -228,6 +229,10 @@ impl Session {
             self.execute(
                 "INSERT INTO digest_pulls (repository, digest, last) VALUES (?1, ?2, ?3)
                  ON CONFLICT (repository, digest) DO UPDATE SET last = excluded.last",
+                params![id, digest.to_string(), last],
+            )?;
+            self.execute(
+                "UPDATE tags SET last_pulled = ?3 WHERE repository = ?1 AND digest = ?2",
                 params![id, digest.to_string(), last],
             )?;
         }

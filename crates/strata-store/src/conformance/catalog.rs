@@ -27,6 +27,7 @@ pub async fn catalog_suite<C: Catalog>(make: impl Fn() -> C) {
     registry(&make()).await;
     registry_history(&make()).await;
     registry_reviews(&make()).await;
+    registry_uses(&make()).await;
     snapshots_and_rollback(&make()).await;
     writers_wait_for_each_other(&make()).await;
     assert_eq!(make().check().await.unwrap(), Vec::<String>::new());
@@ -516,6 +517,20 @@ async fn registry_history(catalog: &impl Catalog) {
     assert_eq!(txn.prune_registry_history(1000).await.unwrap(), 4, "the newest stays");
     txn.insert_registry_history(&rows[0]).await.unwrap();
     assert_eq!(txn.registry_history(0, 10).await.unwrap().last().unwrap().sequence, 6);
+    txn.commit().await.unwrap();
+}
+
+async fn registry_uses(catalog: &impl Catalog) {
+    let mut txn = write(catalog).await;
+    txn.insert_object(&object("manifest")).await.unwrap();
+    refused(txn.put_registry_use("mirror/a", &digest("manifest"), 1).await);
+    txn.put_registry_link("mirror/a", &digest("manifest"), LinkKind::Manifest).await.unwrap();
+    txn.put_registry_use("mirror/a", &digest("manifest"), 1).await.unwrap();
+    txn.put_registry_use("mirror/a", &digest("manifest"), 7).await.unwrap();
+    assert_eq!(txn.registry_uses("mirror/a").await.unwrap(), [(digest("manifest"), 7)]);
+    assert!(txn.registry_uses("mirror/b").await.unwrap().is_empty());
+    txn.delete_registry_link("mirror/a", &digest("manifest")).await.unwrap();
+    assert!(txn.registry_uses("mirror/a").await.unwrap().is_empty(), "it goes with its link");
     txn.commit().await.unwrap();
 }
 

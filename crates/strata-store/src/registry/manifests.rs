@@ -324,7 +324,7 @@ fn untag(tag: &str, previous: Digest) -> Change<'_> {
     Change { action: RegistryAction::Untag, tag, digest: None, previous: Some(previous) }
 }
 
-async fn insert_edges(txn: &mut dyn WriteTxn, parent: &Digest, manifest: &Manifest) -> Result<()> {
+pub(super) async fn insert_edges(txn: &mut dyn WriteTxn, parent: &Digest, manifest: &Manifest) -> Result<()> {
     for Edge { role, descriptor } in manifest.edges() {
         let role = match role {
             EdgeRole::Config => "config",
@@ -341,7 +341,7 @@ async fn insert_edges(txn: &mut dyn WriteTxn, parent: &Digest, manifest: &Manife
 }
 
 /// The media type to keep: the one written inside, which must be the one it was sent as; else that; else that of its shape.
-fn check_media_type(manifest: &Manifest, sent: Option<MediaType>) -> Result<MediaType> {
+pub(super) fn check_media_type(manifest: &Manifest, sent: Option<MediaType>) -> Result<MediaType> {
     let inside = match manifest {
         Manifest::Image(image) => &image.media_type,
         Manifest::Index(index) => &index.media_type,
@@ -359,7 +359,7 @@ fn check_media_type(manifest: &Manifest, sent: Option<MediaType>) -> Result<Medi
     }
 }
 
-fn digest_of(bytes: &[u8], expected: Option<Digest>) -> Result<Digest> {
+pub(super) fn digest_of(bytes: &[u8], expected: Option<Digest>) -> Result<Digest> {
     let mut hasher = expected.map_or_else(|| Hasher::new(Algorithm::Sha256), |expected| expected.hasher());
     hasher.update(bytes);
     let found = hasher.finish();

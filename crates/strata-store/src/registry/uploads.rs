@@ -115,8 +115,7 @@ impl Registry {
     /// What the backend reports.
     pub async fn single_upload(&self, repository: &Repository, algorithm: Algorithm) -> Result<Upload> {
         let staged = self.store.inner.blobs.begin(BlobKind::Object).await?;
-        let hash = KeptHash { hash: Some(RunningHash::new(algorithm)), keeper: None };
-        Ok(Upload { hash, staged, registry: self.clone(), repository: repository.clone(), session: None })
+        Ok(Upload::without_session(self, repository, staged, algorithm))
     }
 
     /// Waits until no other request owns the session's bytes.
@@ -165,13 +164,29 @@ impl Registry {
 pub struct Upload {
     // Before `staged`: the hash is put back before another request can own the bytes.
     hash: KeptHash,
-    staged: Box<dyn Ingest>,
+    pub(super) staged: Box<dyn Ingest>,
     registry: Registry,
     repository: Repository,
     session: Option<UploadId>,
 }
 
 impl Upload {
+    pub(super) fn without_session(
+        registry: &Registry,
+        repository: &Repository,
+        staged: Box<dyn Ingest>,
+        algorithm: Algorithm,
+    ) -> Upload {
+        // What lies staged already is hashed at the end.
+        let hash = (staged.length() == 0).then(|| RunningHash::new(algorithm));
+        let hash = KeptHash { hash, keeper: None };
+        Upload { hash, staged, registry: registry.clone(), repository: repository.clone(), session: None }
+    }
+
+    pub(super) fn hash_anew(&mut self, algorithm: Algorithm) {
+        self.hash.hash = Some(RunningHash::new(algorithm));
+    }
+
     /// Bytes held so far, those of earlier requests included.
     pub fn length(&self) -> u64 {
         self.staged.length()

@@ -1,4 +1,5 @@
--- Format 2 of the catalog: what was done to the repositories of the registry, and which of their links are to be reviewed.
+-- Format 2 of the catalog: what was done to the repositories of the registry, which of their links are to be reviewed, and
+-- when what mirrors keep was used.
 
 -- Append-only; `tag` is '' where a manifest or a whole repository is meant, `digest` is null where nothing is there any more.
 CREATE TABLE registry_history (
@@ -33,3 +34,12 @@ WHERE l.kind = 'blob' AND NOT EXISTS (
     SELECT 1 FROM edges e JOIN registry_links p ON p.repository = l.repository AND p.digest = e.parent
     WHERE e.child = l.digest AND e.role <> 'subject' AND p.kind = 'manifest'
 );
+
+-- When the manifests of repositories that mirror others were last used: what was not used for long goes.
+CREATE TABLE registry_uses (
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    used BIGINT NOT NULL,
+    PRIMARY KEY (repository, digest),
+    FOREIGN KEY (repository, digest) REFERENCES registry_links (repository, digest) ON DELETE CASCADE
+) WITHOUT ROWID;
