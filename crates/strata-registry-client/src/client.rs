@@ -21,6 +21,9 @@ use crate::retry::Attempts;
 use crate::scope::Scopes;
 use crate::transport::{Message, Transport, lock};
 
+/// Repositories whose tokens are kept. A server asks for what its clients name; beyond this, tokens are asked for anew.
+const SESSIONS: usize = 4096;
+
 /// Speaks with registries. Clones share connections, tokens and what was learnt about hosts.
 ///
 /// It needs the process to have a TLS provider installed (`rustls::crypto::CryptoProvider::install_default`).
@@ -119,7 +122,11 @@ impl RegistryClient {
             None => self.config().credentials.find(host, repository).await.map_err(Failure::new)?,
         };
         let session = Arc::new(Session::new(host.clone(), credentials, Purpose::Requests));
-        Ok(Arc::clone(lock(&self.sessions).entry(key).or_insert(session)))
+        let mut sessions = lock(&self.sessions);
+        if sessions.len() >= SESSIONS {
+            sessions.clear();
+        }
+        Ok(Arc::clone(sessions.entry(key).or_insert(session)))
     }
 
     /// Makes a call until it succeeds or there is no use; the body is left to the caller.

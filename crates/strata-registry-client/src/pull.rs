@@ -65,6 +65,16 @@ impl ImageSource for RepositoryClient {
         if from > 0 && from == descriptor.size {
             return Ok(BlobStream { from, stream: stream::empty().boxed() });
         }
+        Ok(self.open(descriptor, from).await?.0)
+    }
+}
+
+impl RepositoryClient {
+    /// As [`ImageSource::blob`], and the length of the whole blob in bytes, if the registry tells it. Of the descriptor, the digest and the addresses matter.
+    ///
+    /// # Errors
+    /// As [`ImageSource::blob`].
+    pub async fn open(&self, descriptor: &Descriptor, from: u64) -> Result<(BlobStream, Option<u64>)> {
         let endpoints = self.client.reading_endpoints(&self.host).await?;
         let mut last = None;
         for endpoint in &endpoints {
@@ -81,9 +91,44 @@ impl ImageSource for RepositoryClient {
         }
         Err(self.blob_error(failure, descriptor))
     }
-}
 
-impl RepositoryClient {
+    /// The size of a blob in bytes, asked for by `HEAD`; `None` when the registry has it and does not tell.
+    ///
+    /// # Errors
+    /// As [`ImageSource::blob`].
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
+        let endpoints = self.client.reading_endpoints(&self.host).await?;
+        let mut last = None;
+        for endpoint in &endpoints {
+            let url = endpoint.url(&self.repository, &format!("blobs/{digest}"));
+            let call = self.reading_call(endpoint, Message::new(Method::HEAD, url), Self::tries(endpoint));
+            match self.client.call(&call).await {
+                Ok(response) => return Ok(content_length(response.headers())),
+                Err(failure) => last = Some(self.after(endpoint, failure)),
+            }
+        }
+        let descriptor = Descriptor::new(MediaType::OCTET_STREAM, *digest, 0);
+        Err(self.blob_error(last.unwrap_or_else(no_endpoint), &descriptor))
+    }
+
+    /// What a tag or digest points at, as an answer to `HEAD` tells it, which registries do not count as a pull; `None`
+    /// when it tells too little.
+    ///
+    /// # Errors
+    /// As [`ImageSource::resolve`], though without the registry's own words.
+    pub async fn describe(&self, target: &Target) -> Result<Option<Descriptor>> {
+        let endpoints = self.reading_endpoints(target).await?;
+        let mut last = None;
+        for endpoint in &endpoints {
+            let answer = self.client.call(&self.head_call(endpoint, target)).await;
+            match answer.and_then(|response| described(response.headers(), target)) {
+                Ok(descriptor) => return Ok(descriptor),
+                Err(failure) => last = Some(self.after(endpoint, failure)),
+            }
+        }
+        Err(self.reading_error(last.unwrap_or_else(no_endpoint), Some(target)))
+    }
+
     /// The bytes of the manifest that `target` names, their type, and their digest, which has been checked if the
     /// target is a digest or the registry told one.
     ///
@@ -142,11 +187,14 @@ impl RepositoryClient {
         Call { endpoint, scopes: Scopes::repository(&repository, &["pull"]), repository, message, tries }
     }
 
+    fn head_call<'a>(&self, endpoint: &'a Endpoint, target: &Target) -> Call<'a> {
+        let url = endpoint.url(&self.repository, &format!("manifests/{target}"));
+        self.reading_call(endpoint, accept_manifests(Message::new(Method::HEAD, url)), Self::tries(endpoint))
+    }
+
     /// `HEAD`, which registries do not count as a pull; `GET` where that tells too little, or why it failed.
     async fn resolve_at(&self, endpoint: &Endpoint, target: &Target) -> Outcome<Descriptor> {
-        let url = endpoint.url(&self.repository, &format!("manifests/{target}"));
-        let message = accept_manifests(Message::new(Method::HEAD, url));
-        let tries = match self.client.call(&self.reading_call(endpoint, message, Self::tries(endpoint))).await {
+        let tries = match self.client.call(&self.head_call(endpoint, target)).await {
             Ok(response) => match described(response.headers(), target)? {
                 Some(descriptor) => return Ok(descriptor),
                 None => Self::tries(endpoint),
@@ -217,7 +265,12 @@ impl RepositoryClient {
         }
     }
 
-    fn blob_stream(&self, descriptor: &Descriptor, asked: u64, response: Response) -> Result<BlobStream> {
+    fn blob_stream(
+        &self,
+        descriptor: &Descriptor,
+        asked: u64,
+        response: Response,
+    ) -> Result<(BlobStream, Option<u64>)> {
         let digest = descriptor.digest;
         let from = if response.status() == StatusCode::PARTIAL_CONTENT { asked } else { 0 };
         if from > 0 && range_start(response.headers()).is_some_and(|start| start != from) {
@@ -226,6 +279,10 @@ impl RepositoryClient {
                 format!("blob {digest}: the registry sent another range than the one from byte {from}"),
             ));
         }
+        let size = match response.status() {
+            StatusCode::PARTIAL_CONTENT => range_total(response.headers()),
+            _ => content_length(response.headers()),
+        };
         let transport = std::sync::Arc::clone(&self.client.transport);
         let stream = stream::try_unfold(response, move |mut response| {
             let transport = std::sync::Arc::clone(&transport);
@@ -235,7 +292,7 @@ impl RepositoryClient {
                 Ok(chunk.map(|chunk| (chunk, response)))
             }
         });
-        Ok(BlobStream { from, stream: stream.boxed() })
+        Ok((BlobStream { from, stream: stream.boxed() }, size))
     }
 
     fn blob_error(&self, failure: Box<Failure>, descriptor: &Descriptor) -> TransferError {
@@ -269,6 +326,15 @@ pub(crate) fn range_start(headers: &HeaderMap) -> Option<u64> {
     range.trim_start().split('-').next()?.parse().ok()
 }
 
+/// The total of `bytes a-b/total`.
+fn range_total(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.trim().parse().ok()
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
 fn media_type(headers: &HeaderMap) -> MediaType {
     let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     text.map_or(MediaType::OCTET_STREAM, MediaType::parse)
@@ -290,8 +356,7 @@ fn described(headers: &HeaderMap, target: &Target) -> Outcome<Option<Descriptor>
     if !media_type.is_manifest() && !media_type.is_schema1() {
         return Ok(None);
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    Ok(Some(Descriptor::new(media_type, digest, length.unwrap_or(0))))
+    Ok(Some(Descriptor::new(media_type, digest, content_length(headers).unwrap_or(0))))
 }
 
 fn check_digest(bytes: &[u8], expected: Digest) -> Result<()> {
