@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strata_model::{Digest, EdgeRole, ErrorKind, Manifest};
 use strata_store::{RegistryAction, RegistryHistoryRow, StoreError};
 
-use crate::records::IndexJobRow;
+use crate::records::{IndexJobRow, QueueLengths};
 use crate::{Hub, HubWrite, Result};
 
 /// Tries until a job is given up.
@@ -112,6 +112,14 @@ impl Hub {
         }
         txn.commit().await?;
         Ok(true)
+    }
+
+    /// How long the hub's queues are.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub async fn queue_lengths(&self) -> Result<QueueLengths> {
+        Ok(self.read().await?.queue_lengths().await?)
     }
 
     /// Works the queue of layers for as long as it is polled.

@@ -35,7 +35,7 @@ pub use blobs::{BlobBytes, BlobKind, Blobs, Durability, Ingest, Location, Scanne
 pub use catalog::{
     Catalog, DigestNameRow, DoomedKind, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind,
     NameRow, ObjectRow, PackRow, ReadTxn, RegistryAction, RegistryHistoryRow, RegistryReviewRow, RegistryTagRow,
-    WriteTxn,
+    Totals, WriteTxn,
 };
 pub use compact::PlannedCompaction;
 pub use error::{Result, StoreError};
