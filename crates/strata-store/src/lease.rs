@@ -1,28 +1,53 @@
 //! Leases: what is being worked on is not collected. A lease is ended by its owner or by the clock, by nobody else.
+//!
+//! Work that succeeds releases its lease: what it alone held goes at once. Work that fails or is interrupted drops it, which
+//! gives it up: a repeated pull still finds the layers that were finished, while a prune removes them at once and `system df`
+//! tells of them. A lease that was given up, or whose process was killed, ends ten minutes later; what it held is removed
+//! by the next collection.
 
+use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use crate::{LeaseItem, LeaseRow, Result, Store};
+use strata_model::DiffId;
+
+use crate::{LeaseItem, LeaseRow, ReadTxn, Result, Store};
 
 /// How long a lease lives after its last renewal.
 const LIFETIME: Duration = Duration::from_secs(600);
+/// The purpose of a lease whose work has failed.
+const GIVEN_UP: &str = "given up";
 
-/// A live lease. A background task renews it; dropping it ends the renewal, so that it expires by itself.
+/// A live lease, renewed by a background task. Dropping it gives it up.
 pub struct Lease {
     id: String,
+    store: Store,
     renewal: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.renewal.abort();
-    }
+    is_released: bool,
 }
 
 impl Lease {
     /// Its identity.
     pub fn id(&self) -> &str {
         &self.id
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+        if self.is_released {
+            return;
+        }
+        // Outside of a runtime the clock ends it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let (store, id) = (self.store.clone(), std::mem::take(&mut self.id));
+        let ending = runtime.spawn(async move {
+            if let Err(error) = store.give_up(&id).await {
+                tracing::debug!(%error, lease = id, "a lease is left to the clock");
+            }
+        });
+        self.store.inner.endings.lock().unwrap_or_else(PoisonError::into_inner).push(ending);
     }
 }
 
@@ -37,7 +62,7 @@ impl Store {
         txn.put_lease(&self.lease_row(&id, purpose)).await?;
         txn.commit().await?;
         let renewal = tokio::spawn(renew(self.clone(), id.clone(), purpose));
-        Ok(Lease { id, renewal })
+        Ok(Lease { id, store: self.clone(), renewal, is_released: false })
     }
 
     /// Protects more under a lease.
@@ -54,19 +79,75 @@ impl Store {
     ///
     /// # Errors
     /// When the catalog cannot be written.
-    pub async fn release(&self, lease: Lease) -> Result<()> {
+    pub async fn release(&self, mut lease: Lease) -> Result<()> {
         let mut txn = self.write("ending a lease").await?;
         let items = txn.lease_items(lease.id()).await?;
         txn.delete_lease(lease.id()).await?;
         let collection = self.review_items(&mut *txn, items).await?;
         txn.commit().await?;
+        lease.is_released = true;
         self.remove_doomed(&collection).await?;
+        Ok(())
+    }
+
+    /// Waits until every lease that was dropped is given up: before a process ends.
+    pub async fn settle(&self) {
+        let endings = std::mem::take(&mut *self.inner.endings.lock().unwrap_or_else(PoisonError::into_inner));
+        for ending in endings {
+            let _ = ending.await;
+        }
+    }
+
+    async fn give_up(&self, id: &str) -> Result<()> {
+        let mut txn = self.write("giving up a lease").await?;
+        // A collection may have ended it before.
+        if txn.lease(id).await?.is_some() {
+            txn.put_lease(&self.lease_row(id, GIVEN_UP)).await?;
+            txn.commit().await?;
+        }
         Ok(())
     }
 
     fn lease_row(&self, id: &str, purpose: &str) -> LeaseRow {
         LeaseRow { id: id.to_owned(), purpose: purpose.to_owned(), expires: self.now() + LIFETIME.as_nanos() as i64 }
     }
+}
+
+/// The leases that a prune may end: those that ended already, and those that were given up.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub(crate) async fn leases_left_behind(txn: &dyn ReadTxn, now: i64) -> Result<Vec<LeaseRow>> {
+    let mut leases = txn.live_leases(now).await?;
+    leases.retain(|lease| lease.purpose == GIVEN_UP);
+    leases.extend(txn.expired_leases(now).await?);
+    Ok(leases)
+}
+
+/// The layers that only failed work holds: a prune removes them.
+///
+/// # Errors
+/// When the catalog cannot be read.
+pub async fn layers_left_behind(txn: &dyn ReadTxn, now: i64) -> Result<HashSet<DiffId>> {
+    let mut worked_on = HashSet::new();
+    for lease in txn.live_leases(now).await?.iter().filter(|lease| lease.purpose != GIVEN_UP) {
+        worked_on.extend(txn.lease_items(&lease.id).await?);
+    }
+    let mut left = HashSet::new();
+    for lease in leases_left_behind(txn, now).await? {
+        for item in txn.lease_items(&lease.id).await? {
+            let LeaseItem::Layer(diff_id) = item else { continue };
+            let mut is_held = worked_on.contains(&item) || txn.layer(&diff_id).await?.is_none();
+            for blob in txn.blobs_of_layer(&diff_id).await? {
+                // At the end of time no lease counts.
+                is_held |= txn.object_is_held(&blob, i64::MAX).await?;
+            }
+            if !is_held {
+                left.insert(diff_id);
+            }
+        }
+    }
+    Ok(left)
 }
 
 async fn renew(store: Store, id: String, purpose: &'static str) {

@@ -1,6 +1,6 @@
 //! The store itself: its three backends, its clock, and reading from it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: StoreOptions,
     pub(crate) known: tokio::sync::OnceCell<Arc<KnownPacks>>,
+    /// Leases that are being given up.
+    pub(crate) endings: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
 
 impl Store {
@@ -77,7 +79,7 @@ impl Store {
         clock: Arc<dyn Clock>,
     ) -> Store {
         let known = tokio::sync::OnceCell::new();
-        Store { inner: Arc::new(Inner { blobs, packs, catalog, clock, options, known }) }
+        Store { inner: Arc::new(Inner { blobs, packs, catalog, clock, options, known, endings: Mutex::default() }) }
     }
 
     /// Now, nanoseconds since 1970.
