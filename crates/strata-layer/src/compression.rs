@@ -4,7 +4,7 @@
 //! input to the end, refuses trailing garbage, and has a bound on its memory. How much comes out is not bounded here:
 //! see [`Bounded`].
 
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use strata_model::Compression;
 
@@ -37,7 +37,7 @@ pub fn sniff(start: &[u8]) -> Compression {
 /// What `reader` fails with. The returned reader fails with `InvalidData`, `InvalidInput` or `UnexpectedEof` when the
 /// compressed bytes are malformed, truncated, or want more memory than a layer's decoder gets.
 pub fn decompressor<'a>(reader: impl Read + Send + 'a) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
-    open(reader, Checksums::Checked)
+    open(BufReader::with_capacity(INPUT_BUFFER, reader), Checksums::Checked)
 }
 
 /// Like [`decompressor`], but leaves gzip's CRC-32 unchecked: for layers, whose bytes are compared with SHA-256 digests
@@ -45,7 +45,9 @@ pub fn decompressor<'a>(reader: impl Read + Send + 'a) -> io::Result<(Compressio
 ///
 /// # Errors
 /// As [`decompressor`].
-pub fn layer_decompressor<'a>(reader: impl Read + Send + 'a) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
+pub fn layer_decompressor<'a>(
+    reader: impl BufRead + Send + 'a,
+) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
     open(reader, Checksums::Ignored)
 }
 
@@ -56,30 +58,28 @@ enum Checksums {
 }
 
 fn open<'a>(
-    mut reader: impl Read + Send + 'a,
+    mut reader: impl BufRead + Send + 'a,
     checksums: Checksums,
 ) -> io::Result<(Compression, Box<dyn Read + Send + 'a>)> {
     let mut start = Vec::with_capacity(SNIFF_LENGTH);
     reader.by_ref().take(SNIFF_LENGTH as u64).read_to_end(&mut start)?;
     let compression = sniff(&start);
     let whole = io::Cursor::new(start).chain(reader);
-    let buffered = |whole| BufReader::with_capacity(INPUT_BUFFER, whole);
     let plain: Box<dyn Read + Send + 'a> = match compression {
-        // Unbuffered: whoever reads a tar reads large slices.
         Compression::None => Box::new(whole),
         Compression::Gzip => match checksums {
-            Checksums::Checked => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(whole))),
-            Checksums::Ignored => Box::new(Inflater::new(buffered(whole))),
+            Checksums::Checked => Box::new(flate2::bufread::MultiGzDecoder::new(whole)),
+            Checksums::Ignored => Box::new(Inflater::new(whole)),
         },
         Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered(whole))?;
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG)?;
             Box::new(decoder)
         }
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(whole))),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(whole)),
         Compression::Xz => {
             let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED)?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(buffered(whole), stream))
+            Box::new(liblzma::bufread::XzDecoder::new_stream(whole, stream))
         }
     };
     Ok((compression, plain))

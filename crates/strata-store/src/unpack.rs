@@ -7,7 +7,7 @@
 //! Memory is bounded by the channels: 4 chunks from the socket, 4 buffers, the pack's buffer, one window of the
 //! decompressor, and the index. This is the only module that joins async and blocking code.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::{Arc, mpsc};
 
 use bytes::{Buf as _, Bytes};
@@ -74,7 +74,7 @@ impl Unpacking {
 /// Unpacks a layer from a blocking reader on this thread and one more.
 pub(crate) fn unpack(
     name: &str,
-    compressed: impl Read + Send + 'static,
+    compressed: impl BufRead + Send + 'static,
     packs: &dyn Packs,
     known: &KnownPacks,
     limits: &LayerLimits,
@@ -103,7 +103,7 @@ pub(crate) fn unpack(
 
 /// Inflates into recycled buffers until the end, an error, or until nobody wants more.
 fn inflate(
-    compressed: impl Read + Send,
+    compressed: impl BufRead + Send,
     full: &mpsc::SyncSender<io::Result<Vec<u8>>>,
     empty: &mpsc::Receiver<Vec<u8>>,
 ) -> Compression {
@@ -146,15 +146,25 @@ struct ChunkReader {
     current: Bytes,
 }
 
-impl Read for ChunkReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl BufRead for ChunkReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() {
             match self.receiver.blocking_recv() {
                 Some(chunk) => self.current = chunk,
-                None => return Ok(0),
+                None => break,
             }
         }
-        let count = buffer.len().min(self.current.len());
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.current.advance(count);
+    }
+}
+
+impl Read for ChunkReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = buffer.len().min(self.fill_buf()?.len());
         self.current.copy_to_slice(&mut buffer[..count]);
         Ok(count)
     }
