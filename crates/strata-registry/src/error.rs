@@ -104,7 +104,7 @@ fn status_and_code(error: &RegistryError) -> (StatusCode, &'static str) {
         RegistryError::Upstream { .. } => (StatusCode::BAD_GATEWAY, "UNAVAILABLE"),
         RegistryError::Store(error) => match error.kind() {
             ErrorKind::Unavailable | ErrorKind::RateLimited => (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE"),
-            ErrorKind::Storage => (StatusCode::INSUFFICIENT_STORAGE, "UNKNOWN"),
+            ErrorKind::Storage => (StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN"),
         },
     }
@@ -133,10 +133,12 @@ impl IntoResponse for Failure {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        headers.extend(self.headers);
+        for (name, value) in self.headers {
+            headers.insert(name, value);
+        }
         response
     }
 }

@@ -13,35 +13,44 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, HeaderName, IF_NONE_MATCH};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, EXPECT, HeaderName, IF_NONE_MATCH, WARNING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use strata_model::{Digest, Repository};
-use strata_store::Store;
-use strata_store::registry::{Registry, RegistryRules};
+use strata_store::registry::{Action, Caller, MirrorName, Need, Place, Refusal, Registry, RegistryError, Upstream};
 
+use crate::admission::{Quota, admit};
 use crate::body::Incoming;
 use crate::error::{Failure, Result};
 use crate::path::{Endpoint, Path};
 use crate::query::Parameters;
+use crate::service::{RegistryService, Search};
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// The registry of `store` under `rules`: `/v2/…`, and `/v1/_ping` and `/v1/search` for `docker search`.
-pub fn router(store: Store, rules: RegistryRules) -> Router {
-    Router::new()
-        .route("/v1/_ping", get(search::ping))
-        .route("/v1/search", get(search::search))
-        .fallback(answer)
-        .with_state(Arc::new(Registry::new(store, rules)))
+/// What all requests share.
+struct Shared {
+    registry: Registry,
+    service: RegistryService,
 }
 
-async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Response {
+/// The repositories of `registry`: `/v2/…`, as the fallback of the router, and `/v1/_ping` and `/v1/search` for `docker
+/// search` unless the service leaves them to others. Routes that are added beside come first.
+pub fn router(registry: Registry, service: RegistryService) -> Router {
+    let mut router = Router::new();
+    if service.search == Search::ByName {
+        router = router.route("/v1/_ping", get(search::ping)).route("/v1/search", get(search::search));
+    }
+    router.fallback(answer).with_state(Arc::new(Shared { registry, service }))
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut body = Incoming::new(body);
-    let mut response = match route(&registry, &parts, &mut body).await {
+    let mut response = match route(&shared, &parts, &mut body).await {
         Ok(response) => response,
         Err(failure) => {
             if !parts.headers.contains_key(EXPECT) {
@@ -59,64 +68,96 @@ async fn answer(State(registry): State<Arc<Registry>>, request: Request) -> Resp
     response
 }
 
-async fn route(registry: &Registry, parts: &Parts, body: &mut Incoming) -> Result {
+async fn route(shared: &Shared, parts: &Parts, body: &mut Incoming) -> Result {
     let path = Path::parse(parts.uri.path()).ok_or_else(Failure::no_such_path)?;
     let query = Parameters::of(&parts.uri)?;
     let (written, endpoint) = match path {
-        Path::Base => return base(&parts.method),
-        Path::Catalog => return listing::catalog(registry, &parts.method, &query).await,
+        Path::Base => return base(shared, parts).await,
+        Path::Catalog => return listing::catalog(shared, parts, &query).await,
         Path::Repository { name, endpoint } => (name, endpoint),
     };
     let written: Repository = written.parse().map_err(|cause| Failure::name(&written, cause))?;
-    let repository = registry.resolve(&written).await?;
-    let call = Call { registry, repository, written, parts, query };
+    let action = action(&endpoint, &parts.method)?;
+    let call = Call::admit(shared, parts, query, written, action).await?;
     let method = parts.method.as_str();
-    match endpoint {
-        Endpoint::Tags => match method {
-            "GET" | "HEAD" => listing::tags(&call).await,
-            _ => Err(Failure::method("GET, HEAD")),
-        },
-        Endpoint::Referrers(digest) => match method {
-            "GET" | "HEAD" => listing::referrers(&call, parse_digest(&digest)?).await,
-            _ => Err(Failure::method("GET, HEAD")),
-        },
-        Endpoint::Manifest(target) => match method {
-            "GET" | "HEAD" => manifests::get(&call, &target).await,
-            "PUT" => manifests::put(&call, &target, body).await,
-            "DELETE" => manifests::delete(&call, &target).await,
-            _ => Err(Failure::method("GET, HEAD, PUT, DELETE")),
-        },
-        Endpoint::Blob(digest) => match method {
-            "GET" | "HEAD" => blobs::get(&call, parse_digest(&digest)?).await,
-            "DELETE" => blobs::delete(&call, parse_digest(&digest)?).await,
-            _ => Err(Failure::method("GET, HEAD, DELETE")),
-        },
-        Endpoint::Uploads => match method {
-            "POST" => uploads::begin(&call, body).await,
-            _ => Err(Failure::method("POST")),
-        },
-        Endpoint::Upload(id) => match method {
-            "GET" | "HEAD" => uploads::status(&call, &id).await,
-            "PATCH" => uploads::append(&call, &id, body).await,
-            "PUT" => uploads::finish(&call, &id, body).await,
-            "DELETE" => uploads::cancel(&call, &id).await,
-            _ => Err(Failure::method("GET, HEAD, PATCH, PUT, DELETE")),
-        },
+    let mut response = match (endpoint, method) {
+        (Endpoint::Tags, _) => listing::tags(&call).await,
+        (Endpoint::Referrers(digest), _) => listing::referrers(&call, parse_digest(&digest)?).await,
+        (Endpoint::Manifest(target), "PUT") => manifests::put(&call, &target, body).await,
+        (Endpoint::Manifest(target), "DELETE") => manifests::delete(&call, &target).await,
+        (Endpoint::Manifest(target), _) => manifests::get(&call, &target).await,
+        (Endpoint::Blob(digest), "DELETE") => blobs::delete(&call, parse_digest(&digest)?).await,
+        (Endpoint::Blob(digest), _) => blobs::get(&call, parse_digest(&digest)?).await,
+        (Endpoint::Uploads, _) => uploads::begin(&call, body).await,
+        (Endpoint::Upload(id), "PATCH") => uploads::append(&call, &id, body).await,
+        (Endpoint::Upload(id), "PUT") => uploads::finish(&call, &id, body).await,
+        (Endpoint::Upload(id), "DELETE") => uploads::cancel(&call, &id).await,
+        (Endpoint::Upload(id), _) => uploads::status(&call, &id).await,
+    }?;
+    if let Some(namespace) = call.mirror.as_ref().and_then(|mirror| mirror.namespace.clone()) {
+        set(response.headers_mut(), vec![(NAMESPACE, namespace)]);
+    }
+    Ok(response)
+}
+
+/// What a method of an endpoint does to its repository.
+fn action(endpoint: &Endpoint, method: &Method) -> Result<Action> {
+    let (is_read, method) = (matches!(*method, Method::GET | Method::HEAD), method.as_str());
+    match (endpoint, method) {
+        (Endpoint::Uploads, "POST") => Ok(Action::Push),
+        (Endpoint::Uploads, _) => Err(Failure::method("POST")),
+        (Endpoint::Upload(_), "PATCH" | "PUT" | "DELETE") => Ok(Action::Push),
+        (Endpoint::Upload(_), _) if is_read => Ok(Action::Push),
+        (Endpoint::Upload(_), _) => Err(Failure::method("GET, HEAD, PATCH, PUT, DELETE")),
+        _ if is_read => Ok(Action::Pull),
+        (Endpoint::Manifest(_), "PUT") => Ok(Action::Push),
+        (Endpoint::Manifest(_) | Endpoint::Blob(_), "DELETE") => Ok(Action::Delete),
+        (Endpoint::Manifest(_), _) => Err(Failure::method("GET, HEAD, PUT, DELETE")),
+        (Endpoint::Blob(_), _) => Err(Failure::method("GET, HEAD, DELETE")),
+        (Endpoint::Tags | Endpoint::Referrers(_), _) => Err(Failure::method("GET, HEAD")),
     }
 }
 
-/// A request to an endpoint of a repository, without its body.
+/// A request to an endpoint of a repository that its sender may make, without its body.
 struct Call<'a> {
     registry: &'a Registry,
+    service: &'a RegistryService,
     /// The repository that is meant.
     repository: Repository,
+    /// What it mirrors.
+    mirror: Option<MirrorName>,
     /// Its name as the client wrote it, which goes into locations.
     written: Repository,
+    caller: Caller,
     parts: &'a Parts,
     query: Parameters,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    async fn admit(
+        shared: &'a Shared,
+        parts: &'a Parts,
+        query: Parameters,
+        written: Repository,
+        action: Action,
+    ) -> Result<Call<'a>> {
+        let Shared { registry, service } = shared;
+        let (repository, mirror) = place(shared, &written, query.first("ns"), action).await?;
+        let wanted = Need::Repository(&repository, action);
+        let caller = match mirror.as_ref().is_some_and(|mirror| mirror.requires_sign_in) {
+            false => admit(service, parts, &[wanted]).await?,
+            true => {
+                let caller = admit(service, parts, &[Need::Identity, wanted]).await?;
+                if caller.account.is_none() {
+                    let message = "this mirror may hold private images: sign in".to_owned();
+                    return Err(Refusal::Denied { message }.into());
+                }
+                caller
+            }
+        };
+        Ok(Call { registry, service, repository, mirror, written, caller, parts, query })
+    }
+
     /// The value of a header, if it is text.
     fn header(&self, name: HeaderName) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
@@ -125,11 +166,43 @@ impl Call<'_> {
     fn blob_location(&self, digest: &Digest) -> String {
         format!("/v2/{}/blobs/{digest}", self.written)
     }
+
+    /// Where content of this repository comes from that is not here.
+    fn upstream(&self) -> Option<&dyn Upstream> {
+        self.mirror.as_ref().and(self.service.upstream.as_deref())
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        Quota::of(self.service, &self.caller, &self.repository).await
+    }
 }
 
-fn base(method: &Method) -> Result {
-    match *method {
-        Method::GET | Method::HEAD => Ok(Json(json!({})).into_response()),
+/// The repository that a name means, and what it mirrors.
+async fn place(
+    shared: &Shared,
+    written: &Repository,
+    namespace: Option<&str>,
+    action: Action,
+) -> Result<(Repository, Option<MirrorName>)> {
+    let here = shared.registry.resolve(written).await?;
+    let place = shared.service.upstream.as_ref().map_or(Place::Here, |upstream| upstream.place(written, namespace));
+    let is_read = action == Action::Pull;
+    match place {
+        Place::Here => Ok((here, None)),
+        Place::Nowhere => Err(RegistryError::RepositoryUnknown(written.to_string()).into()),
+        Place::Mirror(_) if !is_read => Err(RegistryError::MirrorOnly(written.to_string()).into()),
+        Place::MirrorUnlessHere(_) if !is_read || shared.registry.has(&here).await? => Ok((here, None)),
+        Place::Mirror(mirror) | Place::MirrorUnlessHere(mirror) => Ok((mirror.repository.clone(), Some(mirror))),
+    }
+}
+
+/// `GET`, `HEAD` of `/v2/`: end-1.
+async fn base(shared: &Shared, parts: &Parts) -> Result {
+    match parts.method {
+        Method::GET | Method::HEAD => {
+            admit(&shared.service, parts, &[Need::Identity]).await?;
+            Ok(Json(json!({})).into_response())
+        }
         _ => Err(Failure::method("GET, HEAD")),
     }
 }
@@ -169,6 +242,12 @@ fn set(headers: &mut HeaderMap, new: Vec<(HeaderName, String)>) {
     }
 }
 
+/// A warning that clients show to their users (RFC 7234, section 5.5.1; OCI distribution-spec, "Warnings").
+fn warning(text: &str) -> (HeaderName, String) {
+    let text = text.replace(['"', '\\'], "'").replace(char::is_control, " ");
+    (WARNING, format!("299 - \"{text}\""))
+}
+
 /// The headers that tell content by its digest.
 fn content_headers(digest: &Digest) -> Vec<(HeaderName, String)> {
     vec![(CONTENT_DIGEST, digest.to_string()), (ETAG, format!("\"{digest}\""))]
@@ -176,6 +255,9 @@ fn content_headers(digest: &Digest) -> Vec<(HeaderName, String)> {
 
 /// Whether the client has this content already (RFC 9110, section 13.1.2).
 fn is_not_modified(headers: &HeaderMap, digest: &Digest) -> bool {
+    if !headers.contains_key(IF_NONE_MATCH) {
+        return false;
+    }
     let digest = digest.to_string();
     headers
         .get_all(IF_NONE_MATCH)

@@ -124,6 +124,14 @@ impl Registry {
         Ok(written.clone())
     }
 
+    /// Whether a repository exists here.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn has(&self, repository: &Repository) -> Result<bool> {
+        Ok(self.store.read().await?.registry_has_repository(repository.as_str()).await?)
+    }
+
     fn alias(&self, written: &Repository) -> Option<Repository> {
         if self.rules.library_alias == LibraryAlias::Disabled {
             return None;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
 use strata_cli::{Environment, LogLevel};
-use strata_registry::{RegistryRules, collect_periodically, router, serve};
+use strata_registry::{Registry, RegistryRules, RegistryService, collect_periodically, router, serve};
 use strata_store::{Durability, Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
 use tracing::level_filters::LevelFilter;
@@ -73,11 +73,12 @@ impl Environment for Program {
         listener: TcpListener,
         shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
     ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>> {
-        let router = router(store.clone(), RegistryRules::default());
+        let registry = Registry::new(store, RegistryRules::default());
+        let router = router(registry.clone(), RegistryService::default());
         Box::pin(async move {
             tokio::select! {
                 served = serve(listener, router, shutdown) => served,
-                () = collect_periodically(store) => Ok(()),
+                () = collect_periodically(registry) => Ok(()),
             }
         })
     }

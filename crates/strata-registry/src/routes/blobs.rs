@@ -1,17 +1,19 @@
 //! Blobs: read whole or in part, deleted.
 
+mod content;
+
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _, stream};
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use strata_model::Digest;
 use strata_store::ObjectReader;
+use strata_store::registry::{RegistryError, Upstream};
 
 use super::{Call, content_headers, empty, is_not_modified, set};
 use crate::error::{Failure, Result};
 use crate::range::{Wanted, parse_range};
+use content::{content, cut};
 
 /// `GET`, `HEAD`: end-2.
 pub(super) async fn get(call: &Call<'_>, digest: Digest) -> Result {
@@ -20,12 +22,12 @@ pub(super) async fn get(call: &Call<'_>, digest: Digest) -> Result {
     headers.push((ACCEPT_RANGES, "bytes".to_owned()));
     headers.push((CONTENT_TYPE, "application/octet-stream".to_owned()));
     if call.parts.method == Method::HEAD {
-        let size = call.registry.blob_size(&call.repository, &digest).await?;
+        let size = size(call, &digest).await?;
         let mut response = empty(StatusCode::OK, headers);
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(size));
         return Ok(response);
     }
-    let (reader, size) = call.registry.open_blob(&call.repository, &digest).await?;
+    let (blob, size) = open(call, &digest).await?;
     if is_not_modified(&call.parts.headers, &digest) {
         return Ok(empty(StatusCode::NOT_MODIFIED, headers));
     }
@@ -43,11 +45,44 @@ pub(super) async fn get(call: &Call<'_>, digest: Digest) -> Result {
             });
         }
     };
-    let mut response = Response::new(Body::from_stream(bytes_of(reader, first, length)));
+    let body = match blob {
+        Opened::Here(reader) => Body::from_stream(content(reader, first, length)),
+        Opened::Upstream(upstream) => {
+            let blob = upstream.blob(&call.repository, &digest, first).await?;
+            Body::from_stream(cut(blob.stream, length))
+        }
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     set(response.headers_mut(), headers);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     Ok(response)
+}
+
+/// A blob to be served.
+enum Opened<'a> {
+    Here(ObjectReader),
+    Upstream(&'a dyn Upstream),
+}
+
+async fn open<'a>(call: &'a Call<'_>, digest: &Digest) -> Result<(Opened<'a>, u64)> {
+    match (call.registry.open_blob(&call.repository, digest).await, call.upstream()) {
+        (Ok((reader, size)), _) => Ok((Opened::Here(reader), size)),
+        (Err(RegistryError::BlobUnknown { .. }), Some(upstream)) => {
+            Ok((Opened::Upstream(upstream), upstream.blob_size(&call.repository, digest).await?))
+        }
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+async fn size(call: &Call<'_>, digest: &Digest) -> Result<u64> {
+    let Some(upstream) = call.upstream() else {
+        return Ok(call.registry.promise_blob(&call.repository, digest).await?);
+    };
+    match call.registry.blob_size(&call.repository, digest).await {
+        Err(RegistryError::BlobUnknown { .. }) => Ok(upstream.blob_size(&call.repository, digest).await?),
+        size => Ok(size?),
+    }
 }
 
 /// The range that the client asks for, unless it is about other content (RFC 9110, section 13.1.5).
@@ -57,25 +92,6 @@ fn wanted(call: &Call<'_>, digest: &Digest, size: u64) -> Wanted {
         Some(range) if is_about_this => parse_range(range, size),
         _ => Wanted::Whole,
     }
-}
-
-/// `length` bytes from `first` on, read a few chunks ahead. Fails rather than ends early.
-fn bytes_of(reader: ObjectReader, first: u64, length: u64) -> impl Stream<Item = Result<Bytes, std::io::Error>> + Send {
-    let bytes = reader.stream(first).stream;
-    stream::unfold((bytes, length), |(mut bytes, left)| async move {
-        if left == 0 {
-            return None;
-        }
-        match bytes.next().await {
-            Some(Ok(mut chunk)) => {
-                chunk.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-                let left = left - chunk.len() as u64;
-                Some((Ok(chunk), (bytes, left)))
-            }
-            Some(Err(error)) => Some((Err(std::io::Error::other(error)), (bytes, 0))),
-            None => Some((Err(std::io::ErrorKind::UnexpectedEof.into()), (bytes, 0))),
-        }
-    })
 }
 
 /// `DELETE`: end-10.

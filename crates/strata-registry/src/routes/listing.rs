@@ -2,16 +2,20 @@
 
 use axum::response::Response;
 use http::header::{HeaderName, LINK};
+use http::request::Parts;
 use http::{HeaderValue, Method};
 use serde_json::json;
 use strata_model::{Digest, ImageIndex, MediaType};
-use strata_store::registry::{Page, Registry};
+use strata_store::registry::{Caller, Need, Page};
 
-use super::{Call, document, parse_digest};
+use super::{Call, Shared, document, parse_digest};
+use crate::admission::admit;
 use crate::error::{Failure, Result};
 use crate::query::{Parameters, next_page};
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// Repositories whose visibility is asked for at once.
+const BATCH: usize = 1000;
 const JSON: &str = "application/json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -25,15 +29,32 @@ pub(super) async fn tags(call: &Call<'_>) -> Result {
 }
 
 /// `GET /v2/_catalog`.
-pub(super) async fn catalog(registry: &Registry, method: &Method, query: &Parameters) -> Result {
-    if method != Method::GET && method != Method::HEAD {
+pub(super) async fn catalog(shared: &Shared, parts: &Parts, query: &Parameters) -> Result {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
         return Err(Failure::method("GET, HEAD"));
     }
     let size = query.page_size()?;
-    let page = registry.repositories(query.first("last"), size).await?;
+    let caller = admit(&shared.service, parts, &[Need::Catalog]).await?;
+    let page = visible(shared, &caller, query.first("last"), size).await?;
     let mut response = document(JSON, &json!({ "repositories": page.entries }))?;
     link(&mut response, "/v2/_catalog", size, &page);
     Ok(response)
+}
+
+/// A page of the repositories that the caller may know of; what is between them leaves no gap.
+async fn visible(shared: &Shared, caller: &Caller, last: Option<&str>, size: usize) -> Result<Page> {
+    let (mut last, mut entries) = (last.map(str::to_owned), Vec::new());
+    while size > 0 && entries.len() <= size {
+        let page = shared.registry.repositories(last.as_deref(), BATCH).await?;
+        last = page.entries.last().cloned();
+        entries.extend(shared.service.access.visible(caller, page.entries).await?);
+        if !page.more {
+            break;
+        }
+    }
+    let more = entries.len() > size && size > 0;
+    entries.truncate(size);
+    Ok(Page { entries, more })
 }
 
 fn link(response: &mut Response, path: &str, size: usize, page: &Page) {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use http::Uri;
 use http::header::HeaderName;
 use serde_json::{Value, json};
-use strata_store::registry::Registry;
+use strata_store::registry::Need;
 
+use super::Shared;
+use crate::admission::admit;
 use crate::error::{Failure, Result};
 use crate::query::Parameters;
 
@@ -24,14 +25,18 @@ pub(super) async fn ping() -> Response {
 }
 
 /// `GET /v1/search?q=&n=&page=`.
-pub(super) async fn search(State(registry): State<Arc<Registry>>, uri: Uri) -> Result<Json<Value>, Failure> {
-    let query = Parameters::of(&uri)?;
+pub(super) async fn search(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json<Value>, Failure> {
+    let (parts, _) = request.into_parts();
+    let caller = admit(&shared.service, &parts, &[Need::Catalog]).await?;
+    let query = Parameters::of(&parts.uri)?;
     let number = |name| query.first(name).and_then(|written: &str| written.parse::<usize>().ok());
     let size = number("n").unwrap_or(PAGE).clamp(1, MAX_PAGE);
     let page = number("page").unwrap_or(1).max(1);
     let term = query.first("q").unwrap_or_default();
-    let (names, total) = registry.search(term, (page - 1).saturating_mul(size), size).await?;
-    let results: Vec<Value> = names.iter().map(|name| result(name)).collect();
+    let found = shared.service.access.visible(&caller, shared.registry.search(term).await?).await?;
+    let total = found.len();
+    let skipped = (page - 1).saturating_mul(size);
+    let results: Vec<Value> = found.iter().skip(skipped).take(size).map(|name| result(name)).collect();
     Ok(Json(json!({
         "query": term,
         "num_results": total,

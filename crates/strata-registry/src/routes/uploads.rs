@@ -4,31 +4,33 @@ use axum::response::Response;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
 use http::{HeaderValue, StatusCode};
 use strata_model::{Algorithm, Digest, Repository};
-use strata_store::registry::{Upload, UploadId};
+use strata_store::registry::{Action, Need, Upload, UploadId};
 
 use super::{CONTENT_DIGEST, Call, empty, parse_digest};
+use crate::admission::{Quota, admit};
 use crate::body::Incoming;
 use crate::error::{Failure, Result};
 use crate::range::parse_chunk_range;
 
 const UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+/// Repositories that are looked at for a blob to be mounted from none in particular, and how many of them are asked for.
+const CANDIDATES: usize = 64;
+const TRIED: usize = 4;
 
 /// `POST`: end-4a (a session), end-4b (the whole blob), end-4c (a session for another hash), end-11 (a mount).
 pub(super) async fn begin(call: &Call<'_>, body: &mut Incoming) -> Result {
     if let Some(digest) = call.query.first("digest") {
         let digest = parse_digest(digest)?;
+        let quota = call.quota().await?;
         let mut upload = call.registry.single_upload(&call.repository, digest.algorithm()).await?;
-        take(&mut upload, body, None).await?;
+        take(&mut upload, body, None, quota).await?;
         upload.finish(digest).await?;
         return Ok(created(call, &digest));
     }
     if let Some(digest) = call.query.first("mount") {
         let digest = parse_digest(digest)?;
-        if let Some(from) = call.query.first("from").and_then(|from| from.parse::<Repository>().ok()) {
-            let from = call.registry.resolve(&from).await?;
-            if call.registry.mount(&call.repository, &digest, &from).await? {
-                return Ok(created(call, &digest));
-            }
+        if mount(call, &digest).await? {
+            return Ok(created(call, &digest));
         }
     }
     let algorithm = match call.query.first("digest-algorithm") {
@@ -44,6 +46,38 @@ pub(super) async fn begin(call: &Call<'_>, body: &mut Incoming) -> Result {
     Ok(progress(call, &id, StatusCode::ACCEPTED, 0))
 }
 
+/// Mounts a blob from the repository that the client names, or else from any that it may read. `false` means that the
+/// client has to push it: whether it may not read the other repository, or that does not have it, looks the same.
+async fn mount(call: &Call<'_>, digest: &Digest) -> Result<bool> {
+    let quota = call.quota().await?;
+    for from in sources(call, digest).await? {
+        let needs = [Need::Repository(&call.repository, Action::Push), Need::Repository(&from, Action::Pull)];
+        if admit(call.service, call.parts, &needs).await.is_err() {
+            continue;
+        }
+        if let Ok(size) = call.registry.blob_size(&from, digest).await {
+            quota.check(size)?;
+        }
+        if call.registry.mount(&call.repository, digest, &from).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Where a blob may be mounted from.
+async fn sources(call: &Call<'_>, digest: &Digest) -> Result<Vec<Repository>> {
+    if let Some(from) = call.query.first("from") {
+        return match from.parse::<Repository>() {
+            Ok(from) => Ok(vec![call.registry.resolve(&from).await?]),
+            Err(_) => Ok(Vec::new()),
+        };
+    }
+    let repositories = call.registry.repositories_with(digest, CANDIDATES).await?;
+    let visible = call.service.access.visible(&call.caller, repositories).await?;
+    Ok(visible.iter().filter_map(|name| name.parse().ok()).take(TRIED).collect())
+}
+
 /// `GET`: end-13.
 pub(super) async fn status(call: &Call<'_>, id: &str) -> Result {
     let id: UploadId = id.parse()?;
@@ -54,9 +88,10 @@ pub(super) async fn status(call: &Call<'_>, id: &str) -> Result {
 /// `PATCH`: end-5.
 pub(super) async fn append(call: &Call<'_>, id: &str, body: &mut Incoming) -> Result {
     let id: UploadId = id.parse()?;
+    let quota = call.quota().await?;
     let mut upload = call.registry.resume_upload(&call.repository, &id).await?;
     let length = chunk_length(call, &id, &upload)?;
-    take(&mut upload, body, length).await?;
+    take(&mut upload, body, length, quota).await?;
     Ok(progress(call, &id, StatusCode::ACCEPTED, upload.length()))
 }
 
@@ -67,9 +102,10 @@ pub(super) async fn finish(call: &Call<'_>, id: &str, body: &mut Incoming) -> Re
         Failure::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", "the parameter digest is missing: it ends an upload")
     })?;
     let digest = parse_digest(digest)?;
+    let quota = call.quota().await?;
     let mut upload = call.registry.resume_upload(&call.repository, &id).await?;
     let length = chunk_length(call, &id, &upload)?;
-    take(&mut upload, body, length).await?;
+    take(&mut upload, body, length, quota).await?;
     upload.finish(digest).await?;
     Ok(created(call, &digest))
 }
@@ -106,13 +142,15 @@ fn chunk_length(call: &Call<'_>, id: &UploadId, upload: &Upload) -> Result<Optio
 }
 
 /// Appends the body, which must have `length` bytes where that is known.
-async fn take(upload: &mut Upload, body: &mut Incoming, length: Option<u64>) -> Result<()> {
+async fn take(upload: &mut Upload, body: &mut Incoming, length: Option<u64>, quota: Quota) -> Result<()> {
+    quota.check(upload.length().saturating_add(length.unwrap_or(0)))?;
     let mut taken = 0;
     while let Some(bytes) = body.next().await? {
         taken += bytes.len() as u64;
         if let Some(length) = length.filter(|length| taken > *length) {
             return Err(Failure::size(format!("the chunk is longer than the {length} bytes of its range")));
         }
+        quota.check(upload.length() + bytes.len() as u64)?;
         upload.write(&bytes).await?;
     }
     match length {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
 use strata_model::{Digest, MediaType};
-use strata_registry::{RegistryRules, router, serve};
+use strata_registry::{Registry, RegistryRules, RegistryService, router, serve};
 use strata_store::{Durability, Store, StoreOptions};
 use strata_testkit::{Image, Index};
 use tempfile::TempDir;
@@ -37,7 +37,7 @@ async fn listen(store: &Store, rules: RegistryRules) -> (String, oneshot::Sender
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = router(store.clone(), rules);
+    let router = router(Registry::new(store.clone(), rules), RegistryService::default());
     let serving = tokio::spawn(async move {
         serve(listener, router, async { stopped.await.unwrap_or_default() }).await.unwrap();
     });

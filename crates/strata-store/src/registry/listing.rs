@@ -65,11 +65,11 @@ impl Registry {
     }
 
     /// Repositories whose name contains `term`, whatever the case: those named so first, then those that start so, then the
-    /// others, each sorted. At most `limit` after the first `skip`, and how many there are in all.
+    /// others, each sorted.
     ///
     /// # Errors
     /// When the catalog cannot be read.
-    pub async fn search(&self, term: &str, skip: usize, limit: usize) -> Result<(Vec<String>, usize)> {
+    pub async fn search(&self, term: &str) -> Result<Vec<String>> {
         let term = term.to_lowercase();
         let txn = self.store.read().await?;
         let mut found: Vec<(u8, String)> = Vec::new();
@@ -84,8 +84,7 @@ impl Registry {
             }
         }
         found.sort();
-        let total = found.len();
-        Ok((found.into_iter().skip(skip).take(limit).map(|(_, name)| name).collect(), total))
+        Ok(found.into_iter().map(|(_, name)| name).collect())
     }
 
     /// The manifests of this repository that are about `subject`, which need not exist, after the digest `last`: those that

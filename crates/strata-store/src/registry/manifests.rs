@@ -87,6 +87,20 @@ impl Registry {
         found.ok_or_else(|| manifest_unknown(repository, target))
     }
 
+    /// As [`Registry::manifest`], for a client that may count on it: one that is about to be collected stays for an hour.
+    ///
+    /// # Errors
+    /// As [`Registry::manifest`].
+    pub async fn promise_manifest(&self, repository: &Repository, target: &Target) -> Result<StoredManifest> {
+        let manifest = self.manifest(repository, target).await?;
+        let txn = self.store.read().await?;
+        if txn.registry_review(repository.as_str(), &manifest.digest).await?.is_some() {
+            drop(txn);
+            self.promise(repository, &manifest.digest).await;
+        }
+        Ok(manifest)
+    }
+
     pub(super) async fn linked_manifest(
         &self,
         txn: &dyn ReadTxn,
