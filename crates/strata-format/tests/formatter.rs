@@ -55,6 +55,14 @@ fn image_table() {
 }
 
 #[test]
+fn a_whole_row_has_its_headers_as_a_map() {
+    let output = images("table {{.}}");
+    let header = "map[Containers:CONTAINERS CreatedAt:CREATED AT CreatedSince:CREATED Digest:DIGEST ID:IMAGE ID \
+                  Repository:REPOSITORY Size:SIZE Tag:TAG]";
+    assert_eq!(output.lines().next(), Some(header));
+}
+
+#[test]
 fn table_templates() {
     assert_eq!(
         images("table {{.ID}}\\t{{lower .Tag}}"),

@@ -4,16 +4,17 @@ use strata_model::{Digest, ImageConfig, Manifest, MediaType, Platform, Reference
 
 use crate::text;
 
-/// References as people write them. What is printed means the same again; the familiar form of 64 hex digits alone is
-/// refused, since it would be taken for an image ID.
+/// References as people write them. What is printed means the same again. So does the familiar form, unless it reads as
+/// an image ID or its first part as a host, which docker does not mind either.
 pub fn reference(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let _ = Reference::parse_strict(text);
     let Ok(reference) = Reference::parse(text) else { return };
     let printed = reference.to_string();
     assert_eq!(Reference::parse(&printed).as_ref(), Ok(&reference), "{printed:?} of {text:?}");
-    if let Ok(again) = Reference::parse(&reference.familiar()) {
-        assert_eq!(again, reference, "{text:?}");
+    match Reference::parse(&reference.familiar()) {
+        Ok(again) if again.host() == reference.host() => assert_eq!(again, reference, "{text:?}"),
+        _ => assert!(reference.host().is_docker_hub(), "{text:?}"),
     }
 }
 
@@ -55,7 +56,8 @@ pub fn manifest(bytes: &[u8]) {
     ];
     for delivered in delivered {
         let Ok(manifest) = Manifest::parse(bytes, delivered.as_ref()) else { continue };
-        assert_eq!(matches!(manifest, Manifest::Index(_)), manifest.media_type().is_index());
+        let media_type = manifest.media_type();
+        assert!(!media_type.is_manifest() || media_type.is_index() == matches!(manifest, Manifest::Index(_)));
         assert!(manifest.edges().all(|edge| edge.descriptor.digest.raw().len() >= 32));
     }
 }

@@ -215,7 +215,9 @@ impl Verb {
                 out.push_str(if self.is_go_syntax() { value.type_name() } else { "map".into() }.as_ref());
                 let (open, close, separator) = if self.is_go_syntax() { ("{", "}", ", ") } else { ("[", "]", " ") };
                 out.push_str(open);
-                for (index, (key, item)) in map.iter().enumerate() {
+                // A method is no entry, though it is kept as one.
+                let entries = map.iter().filter(|(_, item)| !matches!(item, Value::Function(_)));
+                for (index, (key, item)) in entries.enumerate() {
                     if index > 0 {
                         out.push_str(separator);
                     }
@@ -226,7 +228,8 @@ impl Verb {
                 out.push_str(close);
             }
             Value::Struct(value) => self.write_struct(out, value, depth),
-            Value::NilPointer(_) | Value::Bool(_) | Value::Function(_) => self.write_bad(out, value),
+            Value::Function(_) => self.pad(out, "0x0"), // Go prints the address
+            Value::NilPointer(_) | Value::Bool(_) => self.write_bad(out, value),
         }
     }
 
