@@ -159,6 +159,13 @@ impl Session {
         )
     }
 
+    /// '0' is the character after '/'.
+    pub(crate) fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
+        let sql = "SELECT COALESCE(SUM(size), 0) FROM objects WHERE digest IN
+                       (SELECT digest FROM registry_links WHERE repository > ?1 || '/' AND repository < ?1 || '0')";
+        Ok(self.row(sql, [namespace], |row| row.size(0))?.unwrap_or(0))
+    }
+
     /// Links, tags and reviews go with it, by their foreign keys.
     pub(crate) fn delete_registry_repository(&self, repository: &str) -> Result<bool> {
         Ok(self.execute("DELETE FROM registry_repositories WHERE name = ?1", [repository])? == 1)

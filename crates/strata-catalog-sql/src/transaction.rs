@@ -261,6 +261,10 @@ impl ReadTxn for Transaction {
         self.session().registry_repositories_with(digest, limit)
     }
 
+    async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
+        self.session().registry_stored_bytes(namespace)
+    }
+
     async fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>> {
         self.session().registry_history(after, limit)
     }

@@ -6,14 +6,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use strata_store::registry::Registry;
 
+use crate::accounts::AccountSettings;
 use crate::jobs::IndexingSettings;
+use crate::pull_limits::PullLimitSettings;
+use crate::pulls::PullQueue;
+use crate::sign_in::SignIn;
 use crate::webhooks::WebhookSettings;
 use crate::{HubCatalog, HubRead, HubWrite, Result};
 
 /// How a hub behaves: the sections of its configuration file that rules read.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct HubSettings {
+    /// Accounts, and how they sign in.
+    pub accounts: AccountSettings,
+    /// How many manifests may be pulled.
+    pub pull_limits: PullLimitSettings,
     /// Indexes of pushed layers.
     pub indexing: IndexingSettings,
     /// Whom webhooks may call.
@@ -30,12 +38,14 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) records: Arc<dyn HubCatalog>,
     pub(crate) settings: HubSettings,
+    pub(crate) pulls: PullQueue,
+    pub(crate) sign_in: SignIn,
 }
 
 impl Hub {
     /// A hub over a registry and the hub's own records.
     pub fn new(registry: Registry, records: Arc<dyn HubCatalog>, settings: HubSettings) -> Hub {
-        Hub { inner: Arc::new(Inner { registry, records, settings }) }
+        Hub { inner: Arc::new(Inner { registry, records, settings, pulls: PullQueue::default(), sign_in: SignIn::default() }) }
     }
 
     /// The registry beside it.

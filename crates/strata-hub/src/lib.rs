@@ -9,15 +9,52 @@
 // `StoreError` names two digests at most; failures are rare and not passed around in loops.
 #![allow(clippy::result_large_err)]
 
+mod access;
+mod accounts;
+mod audit;
+mod contents;
+mod dockerfile;
 mod error;
 mod follow;
 mod hub;
+mod identity;
 mod jobs;
+mod jwt;
+mod organizations;
+mod passwords;
+mod patterns;
+mod pull_limits;
+mod pulls;
 pub mod records;
+mod registry_reader;
+mod registry_tokens;
+mod repositories;
+mod roles;
+mod search;
+mod secrets;
+mod sign_in;
+mod tags;
+mod throttle;
+mod tokens;
 mod webhooks;
+mod words;
 
+pub use access::{Challenge, audience};
+pub use accounts::{AccountSettings, AccountUpdate, NewUser, OneTimePassword, Registration};
+pub use audit::AuditAction;
+pub use dockerfile::{Dockerfile, DockerfileOrigin};
 pub use error::{HubError, Result};
 pub use hub::{Hub, HubSettings};
+pub use identity::{Credential, Identity};
 pub use jobs::IndexingSettings;
+pub use organizations::Member;
+pub use pull_limits::PullLimitSettings;
 pub use records::{HubCatalog, HubRead, HubWrite};
+pub use registry_tokens::{RegistryToken, TokenRequest};
+pub use repositories::{MAX_DESCRIPTION, MAX_FULL_DESCRIPTION, NewRepository, RepositoryUpdate};
+pub use roles::Reach;
+pub use search::{SearchRequest, SearchResults, SearchSort};
+pub use tokens::{
+    AccessTokenUpdate, CreatedAccessToken, NewAccessToken, highest_scope, role_of_scopes, scopes_of_role,
+};
 pub use webhooks::{Courier, CreatedWebhook, NewWebhook, WebhookEvent, WebhookSettings, signature};

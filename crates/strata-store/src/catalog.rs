@@ -379,6 +379,8 @@ pub trait ReadTxn: Send + Sync {
     async fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>>;
     /// Repositories that link a digest, sorted, at most `limit`.
     async fn registry_repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>>;
+    /// Bytes of all objects that repositories below `namespace/` link, each counted once. Reads every such link.
+    async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64>;
     /// What was done after the entry `after`, oldest first, at most `limit`: an outbox for whoever remembers where it was.
     async fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>>;
     /// What was done to a tag, newest first, at most `limit`.
