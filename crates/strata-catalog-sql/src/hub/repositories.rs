@@ -274,6 +274,11 @@ impl RepositoryRows for Transaction {
         )
     }
 
+    async fn repositories_being_deleted(&self) -> Result<Vec<RepositoryRow>> {
+        let sql = format!("SELECT {COLUMNS} FROM repositories r WHERE r.status = 'deleting' ORDER BY r.full_name");
+        self.session().rows(&sql, [], repository)
+    }
+
     async fn categories(&self) -> Result<Vec<CategoryRow>> {
         let sql = "SELECT slug, name FROM categories ORDER BY position, slug";
         self.session().rows(sql, [], |row| Ok(CategoryRow { slug: row.get(0)?, name: row.get(1)? }))

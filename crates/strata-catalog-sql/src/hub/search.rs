@@ -1,9 +1,7 @@
 //! Records of search over the repositories, handed on to the database's own full-text search.
 
 use async_trait::async_trait;
-use strata_hub::records::{
-    SearchChanges, SearchEntry, SearchHit, SearchOrder, SearchQuery, SearchRows, SpelledWord,
-};
+use strata_hub::records::{SearchChanges, SearchEntry, SearchHit, SearchOrder, SearchQuery, SearchRows, SpelledWord};
 use strata_store::Result;
 
 use crate::transaction::Transaction;

@@ -265,13 +265,13 @@ pub struct TagFilter {
 pub struct PullCounts {
     /// Its full name.
     pub repository: String,
-    /// How many in all.
+    /// How many of images, whatever else was served with them.
     pub pulls: u64,
     /// When the last one was.
     pub last: i64,
     /// By tag: how many, and when the last one was.
     pub tags: Vec<(String, u64, i64)>,
-    /// By digest: when the last one was.
+    /// By digest: when the last one was. Counts for tags on that digest too.
     pub digests: Vec<(Digest, i64)>,
 }
 
@@ -290,6 +290,8 @@ pub trait RepositoryRows: Send + Sync {
     async fn count_repositories(&self, filter: &RepositoryFilter) -> Result<u64>;
     /// Every repository of any status, by full name, after this one, at most `limit`.
     async fn repositories_after(&self, name: &str, limit: usize) -> Result<Vec<RepositoryRow>>;
+    /// Repositories that are being removed.
+    async fn repositories_being_deleted(&self) -> Result<Vec<RepositoryRow>>;
     /// All categories in their order.
     async fn categories(&self) -> Result<Vec<CategoryRow>>;
     /// Whether an account starred a repository.

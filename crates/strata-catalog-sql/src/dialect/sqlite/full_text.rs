@@ -1,0 +1,209 @@
+//! Full-text search on FTS5: queries as match expressions, entries as rows of an index without contents.
+//!
+//! Words come as letters and digits only and are always quoted; so nothing of a query can be read as an operator.
+
+use rusqlite::{params, params_from_iter, types::Value};
+use strata_hub::records::{Readable, SearchEntry, SearchHit, SearchOrder, SearchQuery, SpelledWord, WantedWord};
+use strata_store::Result;
+
+use super::{Row, Session};
+
+/// Bits of a row's number that are the repository's.
+const REPOSITORY_BITS: u32 = 40;
+/// The repository of a row of the index.
+const REPOSITORY: &str = "(s.rowid & 1099511627775)";
+/// Longer lists of private repositories are cut; nobody was given roles on so many one by one.
+const GRANTS: usize = 1000;
+
+fn row_number(repository: i64, position: i64) -> i64 {
+    (position << REPOSITORY_BITS) | repository
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+fn any_of(terms: impl IntoIterator<Item = String>) -> String {
+    format!("({})", terms.into_iter().collect::<Vec<_>>().join(" OR "))
+}
+
+fn wanted(word: &WantedWord, columns: &str) -> String {
+    let beginnings = word.beginnings.iter().map(|text| format!("{} *", quoted(text)));
+    format!("{columns} : {}", any_of(beginnings.chain(word.words.iter().map(|text| quoted(text)))))
+}
+
+fn readable_facets(readable: &Readable) -> Option<Vec<String>> {
+    if readable.everything {
+        return None;
+    }
+    let namespaces = readable.namespaces.iter().map(|namespace| format!("namespace:{namespace}"));
+    let repositories = readable.repositories.iter().take(GRANTS).map(|name| format!("repository:{name}"));
+    Some(["public:yes".to_owned()].into_iter().chain(namespaces).chain(repositories).collect())
+}
+
+/// The match expression of a query; `None` when there is nothing to match.
+fn expression(query: &SearchQuery) -> Option<String> {
+    let columns = if query.in_names { "names" } else { "{names texts}" };
+    let words = query.words.iter().map(|word| wanted(word, columns));
+    let groups = query.facets.iter().cloned().chain(readable_facets(&query.readable));
+    let facets = groups.map(|group| format!("facets : {}", any_of(group.iter().map(|facet| quoted(facet)))));
+    let parts: Vec<String> = words.chain(facets).collect();
+    (!parts.is_empty()).then(|| parts.join(" AND "))
+}
+
+/// The rest of a query after `SELECT …`, and its parameters.
+fn from_and_where(query: &SearchQuery) -> (String, Vec<Value>) {
+    let mut sql = format!("FROM search s CROSS JOIN repositories r ON r.id = {REPOSITORY}");
+    let mut parameters = Vec::new();
+    if let Some(expression) = expression(query) {
+        sql.push_str(" AND search MATCH ?");
+        parameters.push(Value::from(expression));
+    }
+    if query.stars > 0 {
+        sql.push_str(" AND r.stars >= ?");
+        parameters.push(Value::from(i64::try_from(query.stars).unwrap_or(i64::MAX)));
+    }
+    (sql, parameters)
+}
+
+fn hit(row: &Row<'_>) -> Result<SearchHit> {
+    Ok(SearchHit {
+        repository: row.get(0)?,
+        namespace: row.get(1)?,
+        name: row.get(2)?,
+        is_official: row.get(3)?,
+        stars: row.size(4)?,
+        pulls: row.size(5)?,
+    })
+}
+
+impl Session {
+    pub(crate) fn search(
+        &self,
+        query: &SearchQuery,
+        order: SearchOrder,
+        skip: u64,
+        limit: u64,
+    ) -> Result<Vec<SearchHit>> {
+        let order = match order {
+            SearchOrder::Position => "s.rowid",
+            SearchOrder::Pulls => "r.pulls DESC, s.rowid",
+            SearchOrder::Stars => "r.stars DESC, s.rowid",
+            SearchOrder::Updated => "r.last_updated DESC, s.rowid",
+        };
+        let (rest, mut parameters) = from_and_where(query);
+        parameters.extend([limit, skip].map(|number| Value::from(i64::try_from(number).unwrap_or(i64::MAX))));
+        let sql = format!(
+            "SELECT r.id, r.namespace, r.name, r.is_official, r.stars, r.pulls {rest} ORDER BY {order} LIMIT ? OFFSET ?"
+        );
+        self.rows(&sql, params_from_iter(parameters), hit)
+    }
+
+    pub(crate) fn count_search(&self, query: &SearchQuery, limit: u64) -> Result<u64> {
+        let limit = Value::from(i64::try_from(limit).unwrap_or(i64::MAX));
+        let (rest, parameters) = match (query.stars, expression(query)) {
+            // Without a look at the repositories' rows.
+            (0, Some(expression)) => ("FROM search s WHERE search MATCH ?".into(), vec![Value::from(expression)]),
+            _ => from_and_where(query),
+        };
+        let sql = format!("SELECT COUNT(*) FROM (SELECT 1 {rest} LIMIT ?)");
+        let parameters = parameters.into_iter().chain([limit]);
+        Ok(self.row(&sql, params_from_iter(parameters), |row| row.size(0))?.unwrap_or(0))
+    }
+
+    pub(crate) fn words_like(&self, variants: &[String], limit: usize) -> Result<Vec<(String, u64)>> {
+        let places = vec!["?"; variants.len()].join(", ");
+        let sql = format!(
+            "SELECT DISTINCT w.word, w.uses FROM search_variants v JOIN search_words w ON w.id = v.word
+             WHERE v.variant IN ({places}) ORDER BY w.uses DESC, w.word LIMIT {limit}"
+        );
+        self.rows(&sql, params_from_iter(variants), |row| Ok((row.get(0)?, row.size(1)?)))
+    }
+
+    pub(crate) fn words_containing(&self, part: &str, limit: usize) -> Result<Vec<(String, u64)>> {
+        self.rows(
+            "SELECT w.word, w.uses FROM search_word_parts p CROSS JOIN search_words w ON w.id = p.rowid
+             WHERE search_word_parts MATCH ?1 ORDER BY w.uses DESC, w.word LIMIT ?2",
+            params![quoted(part), i64::try_from(limit).unwrap_or(i64::MAX)],
+            |row| Ok((row.get(0)?, row.size(1)?)),
+        )
+    }
+
+    pub(crate) fn search_entry(&self, repository: i64) -> Result<Option<SearchEntry>> {
+        let sql = "SELECT position, names FROM search_entries WHERE repository = ?1";
+        self.row(sql, [repository], |row| {
+            let (position, names): (i64, String) = (row.get(0)?, row.get(1)?);
+            Ok(SearchEntry {
+                repository,
+                position: u32::try_from(position).unwrap_or(u32::MAX),
+                names: names.split(' ').map(str::to_owned).collect(),
+                ..SearchEntry::default()
+            })
+        })
+    }
+
+    pub(crate) fn put_search_entry(&self, entry: &SearchEntry, words: &[SpelledWord]) -> Result<()> {
+        let names = entry.names.join(" ");
+        let old = self.search_entry(entry.repository)?;
+        if let Some(old) = &old {
+            let number = row_number(entry.repository, i64::from(old.position));
+            self.execute("DELETE FROM search WHERE rowid = ?1", [number])?;
+        }
+        // Names do not change; the vocabulary is touched once.
+        if old.is_none() {
+            words.iter().try_for_each(|word| self.use_word(word))?;
+        }
+        self.execute(
+            "INSERT INTO search (rowid, names, texts, facets) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                row_number(entry.repository, i64::from(entry.position)),
+                names,
+                entry.texts.join(" "),
+                entry.facets.join(" ")
+            ],
+        )?;
+        self.execute(
+            "INSERT INTO search_entries (repository, position, names) VALUES (?1, ?2, ?3)
+             ON CONFLICT (repository) DO UPDATE SET position = excluded.position, names = excluded.names",
+            params![entry.repository, entry.position, names],
+        )
+        .map(drop)
+    }
+
+    pub(crate) fn delete_search_entry(&self, repository: i64) -> Result<()> {
+        let Some(entry) = self.search_entry(repository)? else { return Ok(()) };
+        let number = row_number(repository, i64::from(entry.position));
+        self.execute("DELETE FROM search WHERE rowid = ?1", [number])?;
+        self.execute("DELETE FROM search_entries WHERE repository = ?1", [repository])?;
+        entry.names.iter().try_for_each(|word| self.stop_using_word(word))
+    }
+
+    fn use_word(&self, spelled: &SpelledWord) -> Result<()> {
+        let known = self.execute("UPDATE search_words SET uses = uses + 1 WHERE word = ?1", [&spelled.word])?;
+        if known == 1 {
+            return Ok(());
+        }
+        self.execute("INSERT INTO search_words (word, uses) VALUES (?1, 1)", [&spelled.word])?;
+        let Some(id) = self.word_id(&spelled.word)? else { return Ok(()) };
+        self.execute("INSERT INTO search_word_parts (rowid, word) VALUES (?1, ?2)", params![id, spelled.word])?;
+        for variant in &spelled.variants {
+            let sql = "INSERT INTO search_variants (variant, word) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            self.execute(sql, params![variant, id])?;
+        }
+        Ok(())
+    }
+
+    fn stop_using_word(&self, word: &str) -> Result<()> {
+        self.execute("UPDATE search_words SET uses = uses - 1 WHERE word = ?1", [word])?;
+        let sql = "SELECT id FROM search_words WHERE word = ?1 AND uses <= 0";
+        if let Some(id) = self.row(sql, [word], |row| row.get::<i64>(0))? {
+            self.execute("DELETE FROM search_word_parts WHERE rowid = ?1", [id])?;
+            self.execute("DELETE FROM search_words WHERE id = ?1", [id])?;
+        }
+        Ok(())
+    }
+
+    fn word_id(&self, word: &str) -> Result<Option<i64>> {
+        self.row("SELECT id FROM search_words WHERE word = ?1", [word], |row| row.get(0))
+    }
+}

@@ -1,0 +1,317 @@
+//! Search over the repositories: by name, description and category; filters; as you type; misspelled.
+//!
+//! A query is answered from the index that [`Hub`] keeps beside its repositories, in two steps. The index gives a bounded
+//! number of candidates in the order of their popularity, those that fit by name apart; these are ranked: the exact name
+//! first, then official ones, then by how well the name fits, weighed by stars and pulls. Where little is found, words that
+//! contain what was typed, and words that it may be a misspelling of, are taken for it; what only they find comes last.
+
+use std::collections::BTreeSet;
+
+use crate::records::{Readable, RepositoryRow, SearchEntry, SearchHit, SearchOrder, SearchQuery, WantedWord};
+use crate::words::{mistakes, spelled, variants, words};
+use crate::{Hub, HubRead, HubWrite, Result};
+
+/// Candidates by name, and as many by anything: no search shows more than both.
+const CANDIDATES: u64 = 500;
+/// How far results are counted.
+const COUNTED: u64 = 10_000;
+/// With fewer results, other spellings are tried.
+const FEW: u64 = 10;
+/// Words of a query that are looked at.
+const WORDS: usize = 8;
+/// Other words that stand for a typed one: by spelling, and because they contain it.
+const CORRECTIONS: usize = 3;
+const CONTAINING: usize = 20;
+/// Counts of stars that the index knows without a look at the repository.
+const STAR_STEPS: [u64; 5] = [1, 10, 100, 1000, 10_000];
+
+/// What is searched for.
+#[derive(Clone, Debug, Default)]
+pub struct SearchRequest {
+    /// What was typed. A tag after a colon is not searched for.
+    pub text: String,
+    /// Whether names only are looked at, as while typing.
+    pub in_names: bool,
+    /// Only with one of these badges: `official`, `verified`, `community`.
+    pub badges: Vec<String>,
+    /// With at least as many stars.
+    pub stars: u64,
+    /// Only for one of these operating systems.
+    pub operating_systems: Vec<String>,
+    /// Only for one of these architectures: `amd64`, `arm/v7`, ….
+    pub architectures: Vec<String>,
+    /// Only in one of these categories, by slug.
+    pub categories: Vec<String>,
+    /// Only with something of one of these kinds: `image`, `helm`, ….
+    pub kinds: Vec<String>,
+    /// The order.
+    pub order: SearchSort,
+    /// How many results to pass over.
+    pub skip: u64,
+    /// How many at most.
+    pub limit: u64,
+}
+
+/// In which order results come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SearchSort {
+    /// The best first.
+    #[default]
+    Best,
+    /// Most pulled first.
+    Pulls,
+    /// Most starred first.
+    Stars,
+    /// Last changed first.
+    Updated,
+}
+
+/// A page of results.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchResults {
+    /// How many there are, counted up to ten thousand.
+    pub total: u64,
+    /// This page of them. There is nothing beyond the thousand best.
+    pub results: Vec<RepositoryRow>,
+    /// The tag that was typed after a colon.
+    pub tag: Option<String>,
+}
+
+impl Hub {
+    /// Searches what `readable` allows and what is public.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn search(&self, request: &SearchRequest, readable: Readable) -> Result<SearchResults> {
+        let (typed, tag) = split_tag(&request.text);
+        let query = query(request, &typed, readable);
+        let txn = self.read().await?;
+        let (hits, total) = match order(request.order) {
+            Some(order) => {
+                let hits = txn.search(&query, order, request.skip, request.limit).await?;
+                (hits, txn.count_search(&query, COUNTED).await?)
+            }
+            None => {
+                let (hits, total) = best(&*txn, &query, &typed).await?;
+                (part(hits, request.skip, request.limit), total)
+            }
+        };
+        let ids: Vec<i64> = hits.iter().map(|hit| hit.repository).collect();
+        Ok(SearchResults { total, results: txn.repositories_by_id(&ids).await?, tag })
+    }
+}
+
+/// Brings the index up to date with a repository.
+pub(crate) async fn index(txn: &mut dyn HubWrite, row: &RepositoryRow) -> Result<()> {
+    let entry = entry(row);
+    let words: Vec<_> = entry.names.iter().map(|word| spelled(word)).collect();
+    Ok(txn.put_search_entry(&entry, &words).await?)
+}
+
+/// As [`index`], when nothing but the counts of a repository may have changed.
+pub(crate) async fn index_counts(txn: &mut dyn HubWrite, row: &RepositoryRow) -> Result<()> {
+    match txn.search_entry(row.id).await? {
+        Some(entry) if entry.position == position(row) => Ok(()),
+        _ => index(txn, row).await,
+    }
+}
+
+fn entry(row: &RepositoryRow) -> SearchEntry {
+    let unique = |words: Vec<String>| words.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    let categories = row.categories.iter().flat_map(|slug| words(slug));
+    SearchEntry {
+        repository: row.id,
+        position: position(row),
+        names: unique(words(&row.full_name())),
+        texts: unique(words(&row.description).into_iter().chain(categories).collect()),
+        facets: facets(row),
+    }
+}
+
+fn facets(row: &RepositoryRow) -> Vec<String> {
+    let mut facets = vec![facet("namespace", &row.namespace), facet("repository", &row.full_name())];
+    if !row.is_private {
+        facets.push(facet("public", "yes"));
+    }
+    facets.extend(
+        [(row.is_official, "official"), (row.is_verified, "verified")]
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, badge)| facet("badge", badge)),
+    );
+    if !row.is_official && !row.is_verified {
+        facets.push(facet("badge", "community"));
+    }
+    for platform in &row.platforms {
+        let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
+        facets.push(facet("os", os));
+        facets.push(facet("architecture", architecture));
+        if let Some((family, _)) = architecture.split_once('/') {
+            facets.push(facet("architecture", family));
+        }
+    }
+    facets.extend(row.categories.iter().map(|slug| facet("category", slug)));
+    facets.extend(row.kinds.iter().map(|kind| facet("kind", kind)));
+    facets.extend(STAR_STEPS.iter().filter(|step| row.stars >= **step).map(|step| facet("stars", &step.to_string())));
+    facets.sort();
+    facets.dedup();
+    facets
+}
+
+/// A facet is one word to the index: what would part it is replaced, the same way in entries and queries.
+fn facet(kind: &str, value: &str) -> String {
+    let is_plain = |letter: char| !letter.is_ascii() || letter.is_ascii_alphanumeric() || "-_./:+".contains(letter);
+    let value = value.to_lowercase();
+    let value: String = value.chars().map(|letter| if is_plain(letter) { letter } else { '_' }).collect();
+    format!("{kind}:{value}")
+}
+
+/// How much people use and like a repository; counts weigh by their order of magnitude.
+fn popularity(stars: u64, pulls: u64) -> f64 {
+    2.0 * (1.0 + stars as f64).log2() + (1.0 + pulls as f64).log2()
+}
+
+/// Official ones stand before all others; a step is about half as many pulls again, so that few pulls move a repository.
+fn position(row: &RepositoryRow) -> u32 {
+    const OFFICIAL: u32 = 1 << 20;
+    let steps = (2.0 * popularity(row.stars, row.pulls)) as u32;
+    2 * OFFICIAL - steps.min(OFFICIAL / 2) - if row.is_official { OFFICIAL } else { 0 }
+}
+
+fn order(sort: SearchSort) -> Option<SearchOrder> {
+    match sort {
+        SearchSort::Best => None,
+        SearchSort::Pulls => Some(SearchOrder::Pulls),
+        SearchSort::Stars => Some(SearchOrder::Stars),
+        SearchSort::Updated => Some(SearchOrder::Updated),
+    }
+}
+
+/// `php:8.3-apache` is `php`, and a tag to go to.
+fn split_tag(text: &str) -> (String, Option<String>) {
+    let text = text.trim().to_lowercase();
+    match text.rsplit_once(':') {
+        Some((name, tag)) if tag.parse::<strata_model::Tag>().is_ok() => (name.to_owned(), Some(tag.to_owned())),
+        _ => (text, None),
+    }
+}
+
+fn query(request: &SearchRequest, typed: &str, readable: Readable) -> SearchQuery {
+    let beginning = |word| WantedWord { beginnings: vec![word], words: Vec::new() };
+    let group =
+        |kind: &str, values: &[String]| -> Vec<String> { values.iter().map(|value| facet(kind, value)).collect() };
+    let step = STAR_STEPS.iter().rfind(|step| request.stars >= **step);
+    let groups = [
+        group("badge", &request.badges),
+        group("os", &request.operating_systems),
+        group("architecture", &request.architectures),
+        group("category", &request.categories),
+        group("kind", &request.kinds),
+        step.map(|step| format!("stars:{step}")).into_iter().collect(),
+    ];
+    SearchQuery {
+        words: words(typed).into_iter().take(WORDS).map(beginning).collect(),
+        in_names: request.in_names,
+        facets: groups.into_iter().filter(|group| !group.is_empty()).collect(),
+        // What a facet says need not be looked up.
+        stars: if step == Some(&request.stars) { 0 } else { request.stars },
+        readable,
+    }
+}
+
+/// Everything that is shown of a query, the best first, and how much there is.
+async fn best(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<(Vec<SearchHit>, u64)> {
+    let total = txn.count_search(query, COUNTED).await?;
+    let mut hits = candidates(txn, query, typed).await?;
+    if total >= FEW {
+        return Ok((hits, total));
+    }
+    let Some(wider) = other_spellings(txn, query).await? else { return Ok((hits, total)) };
+    let known: BTreeSet<i64> = hits.iter().map(|hit| hit.repository).collect();
+    let more = candidates(txn, &wider, typed).await?;
+    hits.extend(more.into_iter().filter(|hit| !known.contains(&hit.repository)));
+    Ok((hits, txn.count_search(&wider, COUNTED).await?))
+}
+
+/// The candidates of a query, ranked.
+async fn candidates(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<Vec<SearchHit>> {
+    if query.words.is_empty() {
+        return Ok(txn.search(query, SearchOrder::Position, 0, 2 * CANDIDATES).await?);
+    }
+    let mut exact = query.clone();
+    exact.facets.push(["", "library/"].map(|prefix| facet("repository", &format!("{prefix}{typed}"))).to_vec());
+    let mut found = txn.search(&exact, SearchOrder::Position, 0, 2).await?;
+    let by_name = SearchQuery { in_names: true, ..query.clone() };
+    found.extend(txn.search(&by_name, SearchOrder::Position, 0, CANDIDATES).await?);
+    let named = found.len();
+    if !query.in_names {
+        found.extend(txn.search(query, SearchOrder::Position, 0, CANDIDATES).await?);
+    }
+    let mut known = BTreeSet::new();
+    let mut ranked: Vec<(Rank, SearchHit)> = found
+        .into_iter()
+        .enumerate()
+        .filter(|(_, hit)| known.insert(hit.repository))
+        .map(|(index, hit)| (rank(&hit, typed, index < named), hit))
+        .collect();
+    ranked.sort_by(|(one, hit), (other, next)| {
+        one.partial_cmp(other)
+            .unwrap_or(std::cmp::Ordering::Equal)
+            .then_with(|| (&hit.namespace, &hit.name).cmp(&(&next.namespace, &next.name)))
+    });
+    Ok(ranked.into_iter().map(|(_, hit)| hit).collect())
+}
+
+/// Smaller is better: not the exact name, not official, how badly it fits.
+type Rank = (bool, bool, f64);
+
+fn rank(hit: &SearchHit, typed: &str, is_named: bool) -> Rank {
+    let is_exact = match typed.split_once('/') {
+        Some((namespace, name)) => hit.namespace == namespace && hit.name == name,
+        None => hit.namespace == "library" && hit.name == typed,
+    };
+    let fitness = match typed.rsplit('/').next().unwrap_or(typed) {
+        leaf if hit.name == leaf => 6.0,
+        leaf if hit.name.starts_with(leaf) => 4.0,
+        _ if is_named => 3.0,
+        _ => 1.0,
+    };
+    (!is_exact, !hit.is_official, -fitness * (1.0 + popularity(hit.stars, hit.pulls)))
+}
+
+/// The query with words that are spelled alike or contain what was typed; `None` when there are none.
+async fn other_spellings(txn: &dyn HubRead, query: &SearchQuery) -> Result<Option<SearchQuery>> {
+    let mut wider = query.clone();
+    for wanted in &mut wider.words {
+        for typed in wanted.beginnings.clone() {
+            wanted.words.extend(corrections(txn, &typed).await?);
+            if typed.chars().count() >= 3 {
+                let containing = txn.words_containing(&typed, CONTAINING).await?;
+                wanted.words.extend(containing.into_iter().map(|(word, _)| word));
+            }
+        }
+    }
+    let is_wider = wider.words.iter().any(|wanted| !wanted.words.is_empty());
+    Ok(is_wider.then_some(wider))
+}
+
+/// What a word may be a misspelling of, the likeliest first.
+async fn corrections(txn: &dyn HubRead, typed: &str) -> Result<Vec<String>> {
+    let variants = variants(typed);
+    if variants.is_empty() {
+        return Ok(Vec::new());
+    }
+    let alike = txn.words_like(&variants, 200).await?;
+    let mut alike: Vec<(usize, std::cmp::Reverse<u64>, String)> = alike
+        .into_iter()
+        .filter_map(|(word, uses)| Some((mistakes(typed, &word)?, std::cmp::Reverse(uses), word)))
+        .filter(|(mistakes, _, _)| *mistakes > 0)
+        .collect();
+    alike.sort();
+    Ok(alike.into_iter().take(CORRECTIONS).map(|(_, _, word)| word).collect())
+}
+
+fn part<T>(entries: Vec<T>, skip: u64, limit: u64) -> Vec<T> {
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    entries.into_iter().skip(number(skip)).take(number(limit)).collect()
+}
