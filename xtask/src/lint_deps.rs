@@ -35,7 +35,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // surfaces
     ("strata-cli", &["engine", "format", "model", "registry-client", "store", "transfer"]),
     ("strata-registry", &["model", "store", "transfer"]),
-    ("strata-hub-api", &["hub", "model", "store"]),
+    ("strata-hub-api", &["hub", "model", "registry", "store"]),
+    ("strata-hub-web", &["hub", "model", "store"]),
     // composition and support
     (
         "strata",
@@ -46,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "hub",
             "hub-api",
+            "hub-web",
             "mirror",
             "model",
             "registry",
@@ -68,7 +70,7 @@ const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "axum", "rusqlite", "rust
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["strata-catalog-sql"], "only the SQL catalog knows SQL"),
     ("reqwest", &["strata-registry-client"], "only the registry client speaks HTTP to others"),
-    ("axum", &["strata-registry", "strata-hub-api"], "only surfaces serve HTTP"),
+    ("axum", &["strata-registry", "strata-hub-api", "strata"], "only surfaces serve HTTP, which the bin joins"),
     ("clap", &["strata-cli", "strata"], "only the command line parses arguments"),
     ("indicatif", &["strata-cli"], "only the command line draws"),
     ("anyhow", &["strata", "strata-testkit", "xtask"], "libraries have typed errors"),
@@ -186,7 +188,6 @@ mod tests {
             manifest: Default::default(),
             license: None,
             dependencies: dependencies.iter().map(|&name| name.into()).collect(),
-            dev_dependencies: Vec::new(),
         }
     }
 

@@ -26,7 +26,7 @@ Usage: cargo xtask COMMAND
   lint-deps                       check the direction of dependencies, forbidden crates and licences
   tidy                            check the repository's own rules
   corpus [--small]                build realistic images into a local registry (root, Debian)
-  bench [--peers] [--small] [--runs N] [--strata PATH] [ROW...]
+  bench [--peers] [--peers13] [--small] [--runs N] [--strata PATH] [ROW...]
                                   measure Strata (PATH instead of building it) and its peers, write bench/RESULTS.md
   fuzz [--minutes N] [TARGET...]  look for inputs that break a parser, N minutes (1) for each target
 ";

@@ -33,6 +33,9 @@ pub const FOR_TESTS: &[Package] = &[
     package("attr", "setfattr"),
 ];
 
+/// What makes the tree of Debian 13.
+pub const FOR_DEBIAN13: &[Package] = &[package("mmdebstrap", "mmdebstrap")];
+
 /// What `cargo xtask fuzz` compiles libFuzzer with.
 pub const FOR_FUZZ: &[Package] = &[package("g++", "c++")];
 

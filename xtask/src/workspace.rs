@@ -32,7 +32,6 @@ pub struct Package {
     pub license: Option<String>,
     /// Normal and build dependencies, by package name.
     pub dependencies: Vec<String>,
-    pub dev_dependencies: Vec<String>,
 }
 
 impl Workspace {
@@ -60,16 +59,12 @@ impl Package {
         let text = |key: &str| package[key].as_str().map(str::to_owned);
         let name = text("name").context("a package without a name")?;
         let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let named = |development: bool| {
-            let chosen = dependencies.iter().filter(|dependency| (dependency["kind"] == "dev") == development);
-            chosen.filter_map(|dependency| dependency["name"].as_str().map(str::to_owned)).collect()
-        };
+        let product = dependencies.iter().filter(|dependency| dependency["kind"] != "dev");
         Ok(Self {
             member: members.contains(&package["id"]),
             manifest: text("manifest_path").with_context(|| format!("{name} without a manifest"))?.into(),
             license: text("license"),
-            dependencies: named(false),
-            dev_dependencies: named(true),
+            dependencies: product.filter_map(|dependency| dependency["name"].as_str().map(str::to_owned)).collect(),
             name,
         })
     }

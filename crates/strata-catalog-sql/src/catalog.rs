@@ -212,3 +212,12 @@ fn make_directory(path: &Path) -> Result<()> {
     };
     make().map_err(|cause| StoreError::file("creating", directory, cause))
 }
+
+/// Copies a database while others use it: one consistent state, by SQLite's online backup. Nobody waits for it. `to` must
+/// not exist.
+///
+/// # Errors
+/// When either file cannot be used.
+pub fn copy_database(from: &Path, to: &Path) -> Result<()> {
+    Session::open(from, Durability::Unsynced)?.copy_to(to)
+}

@@ -19,5 +19,5 @@ mod objects;
 mod registry;
 mod transaction;
 
-pub use catalog::SqliteCatalog;
+pub use catalog::{SqliteCatalog, copy_database};
 pub use hub::SqliteHubCatalog;

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 use strata_engine::ViewPolicy;
@@ -17,6 +18,8 @@ use crate::run::Environment;
 
 const SYSTEM_CONFIG: &str = "/etc/strata/config.toml";
 const SYSTEM_ROOT: &str = "/var/lib/strata";
+/// Another process that writes for longer is not waited for.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// What a command works with.
 pub(crate) struct Context<'a> {
@@ -48,6 +51,13 @@ impl<'a> Context<'a> {
         let durability = if self.global().no_sync { Durability::Unsynced } else { Durability::Synced };
         let store = self.environment.open_store(&self.root()?, durability)?;
         Ok(self.store.get_or_init(|| store))
+    }
+
+    /// Waits for what the store still does for work that failed or was interrupted.
+    pub(crate) async fn settle(&self) {
+        if let Some(store) = self.store.get() {
+            let _ = tokio::time::timeout(SETTLE_TIME, store.settle()).await;
+        }
     }
 
     /// Directory of the store: `--root`, `STRATA_ROOT`, `/var/lib/strata` for root, else below the user's data directory.

@@ -5,6 +5,7 @@
 //!
 //! * `command_line`: definitions, the tree of commands, parsing; `usage` and `help` print it in docker's words.
 //! * `context`: what a command works with: store, registry client, configuration, each made when first asked for.
+//! * `hub`: what the hub's commands ask of the program.
 //! * `report`: failures, their text and exit code. stdout is data, stderr everything else.
 //! * `progress`: lines per layer, plain or live.
 //!
@@ -15,6 +16,7 @@ mod commands;
 mod context;
 mod filters;
 mod help;
+mod hub;
 mod output;
 mod progress;
 mod prompt;
@@ -22,4 +24,7 @@ mod report;
 mod run;
 mod usage;
 
+pub use hub::{
+    BackupReport, HubArguments, HubFailure, HubFuture, HubProgram, HubResult, HubStarted, UserChange, UserLine,
+};
 pub use run::{Environment, LogLevel, run};

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::command_line::{Invocation, RunsOn};
 use crate::commands;
 use crate::context::Context;
+use crate::hub::HubProgram;
 use crate::output::print_line;
 use crate::report::{Failure, Outcome};
 
@@ -57,6 +58,9 @@ pub trait Environment {
         shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
     ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
 
+    /// The hub.
+    fn hub(&self) -> &dyn HubProgram;
+
     /// Starts logging to stderr.
     fn start_log(&self, level: LogLevel);
 }
@@ -76,7 +80,9 @@ fn dispatch(arguments: Vec<OsString>, environment: &dyn Environment) -> Outcome 
         return print_line(commands::version_line());
     }
     let Some(command) = invocation.command() else { return invocation.print_help() };
-    environment.start_log(invocation.global().log_level);
+    if !command.logs_itself {
+        environment.start_log(invocation.global().log_level);
+    }
     let flags = invocation.flags();
     let context = Context::new(environment, &invocation);
     let runtime = match command.runs_on {
@@ -88,10 +94,12 @@ fn dispatch(arguments: Vec<OsString>, environment: &dyn Environment) -> Outcome 
     let runtime = runtime.map_err(|cause| Failure::bare(format!("starting threads: {cause}")))?;
     let work = (command.run)(&context, &flags);
     let outcome = runtime.block_on(async {
-        match command.runs_on {
+        let outcome = match command.runs_on {
             RunsOn::Caller | RunsOn::WorkersUntilItEnds => work.await,
             RunsOn::Workers => until_interrupted(work).await,
-        }
+        };
+        context.settle().await;
+        outcome
     });
     // What is still being written stays staged; the next run takes it up.
     runtime.shutdown_background();

@@ -46,6 +46,10 @@ impl Operations {
         Operations(Arc::new(Sources { hub, telemetry, root, least_free, totals: Mutex::default() }))
     }
 
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
     pub(crate) fn disk(&self) -> io::Result<Disk> {
         let disk = rustix::fs::statvfs(&self.0.root)?;
         let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);

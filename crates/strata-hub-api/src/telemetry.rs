@@ -96,7 +96,7 @@ pub struct Telemetry {
     /// Bytes of bodies received and sent.
     received: AtomicU64,
     sent: AtomicU64,
-    connections: AtomicI64,
+    connections: AtomicU64,
     in_flight: AtomicI64,
 }
 
@@ -126,8 +126,9 @@ impl Telemetry {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn connection(&self, change: i64) {
-        self.connections.fetch_add(change, Ordering::Relaxed);
+    /// Counts a connection that was accepted.
+    pub fn connection(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn in_flight(&self, change: i64) {
@@ -164,11 +165,11 @@ impl Telemetry {
             text.sample("strata_http_request_duration_seconds_count", &labels, requests.count as f64);
         }
         let count = |value: &AtomicU64| value.load(Ordering::Relaxed) as f64;
-        let gauge = |value: &AtomicI64| value.load(Ordering::Relaxed) as f64;
         text.single("strata_http_received_bytes_total", "counter", "Bytes of bodies received.", count(&self.received));
         text.single("strata_http_sent_bytes_total", "counter", "Bytes of bodies sent.", count(&self.sent));
-        text.single("strata_http_connections", "gauge", "Open connections.", gauge(&self.connections));
-        text.single("strata_http_requests_in_flight", "gauge", "Requests being answered.", gauge(&self.in_flight));
+        text.single("strata_http_connections_total", "counter", "Connections accepted.", count(&self.connections));
+        let in_flight = self.in_flight.load(Ordering::Relaxed) as f64;
+        text.single("strata_http_requests_in_flight", "gauge", "Requests being answered.", in_flight);
     }
 }
 

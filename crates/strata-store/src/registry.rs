@@ -12,6 +12,7 @@
 mod access;
 mod blobs;
 mod error;
+mod links;
 mod listing;
 mod manifests;
 mod mirror;

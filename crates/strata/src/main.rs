@@ -1,5 +1,7 @@
 //! The program: puts the adapters together and hands over to the command line.
 
+mod hub;
+mod logging;
 mod memory;
 mod reserve;
 
@@ -12,11 +14,10 @@ use std::sync::Arc;
 
 use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
-use strata_cli::{Environment, LogLevel};
+use strata_cli::{Environment, HubProgram, LogLevel};
 use strata_registry::{Registry, RegistryRules, RegistryService, collect_periodically, router, serve};
 use strata_store::{Durability, Store, StoreError, StoreOptions};
 use tokio::net::TcpListener;
-use tracing::level_filters::LevelFilter;
 
 const CATALOG: &str = "catalog.sqlite";
 
@@ -30,12 +31,7 @@ struct Program;
 
 impl Environment for Program {
     fn open_store(&self, root: &Path, durability: Durability) -> Result<Store, StoreError> {
-        reserve::adjust(root);
-        let catalog = SqliteCatalog::open_with(root.join(CATALOG), durability)?;
-        let blobs = Arc::new(FsBlobs::open(root));
-        let packs = Arc::new(FsPacks::open(root));
-        let options = StoreOptions { durability, ..StoreOptions::default() };
-        Ok(Store::new(blobs, packs, Arc::new(catalog), options))
+        hub::open_store(root, durability)
     }
 
     fn set_catalog_aside(&self, root: &Path) -> io::Result<Option<PathBuf>> {
@@ -83,13 +79,11 @@ impl Environment for Program {
         })
     }
 
+    fn hub(&self) -> &dyn HubProgram {
+        self
+    }
+
     fn start_log(&self, level: LogLevel) {
-        let level = match level {
-            LogLevel::Error => LevelFilter::ERROR,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Debug => LevelFilter::DEBUG,
-        };
-        let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).try_init();
+        logging::start_for_command(level);
     }
 }

@@ -4,6 +4,7 @@
 //! stop at the end. Rows are chosen by prefix: `bench --peers pull/nginx rmi`.
 
 mod chart;
+mod debian13;
 pub mod floor;
 mod measure;
 mod peers;
@@ -13,12 +14,15 @@ mod rows;
 use crate::workspace::{Workspace, cargo};
 use crate::{corpus, packages, process};
 use anyhow::{Context as _, Result, bail};
-use peers::{Containerd, Docker, Podman, Registry, SkopeoUmoci, Strata, Tool};
+use debian13::Debian13;
+use peers::{Containerd, Docker, Host, Podman, Registry, SkopeoUmoci, Strata, Tool};
 use rows::Field;
 use std::path::{Path, PathBuf};
 
 struct Options {
     peers: bool,
+    /// The peers as Debian 13 has them, too.
+    peers13: bool,
     small: bool,
     runs: usize,
     /// A binary to measure instead of the one built here.
@@ -36,11 +40,16 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let _registry = Registry::start(&folder, corpus::REGISTRY)?;
     let stores = folder.join("bench");
     rows::prepare(&stores)?;
+    let mut peers = if options.peers { start_peers(&stores, &missing) } else { Vec::new() };
+    let debian13 = options.peers13.then(|| Debian13::start(&folder)).transpose()?;
+    if let Some(debian13) = &debian13 {
+        peers.extend(start_peers_of_debian13(&stores, debian13)?);
+    }
     let field = Field {
         runs: options.runs,
         strata: Strata::new(strata.clone(), &stores, true),
         strata_no_sync: Strata::new(strata, &stores, false),
-        peers: if options.peers { start_peers(&stores, &missing) } else { Vec::new() },
+        peers,
         folder,
         floor,
         stores,
@@ -53,7 +62,6 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if plan.is_empty() {
         bail!("no row begins with {}", options.rows.join(" or "));
     }
-    let mut measured = Vec::new();
     for (id, name) in plan {
         println!("{id}");
         let row = field.measure(&id, &name).with_context(|| format!("measuring {id}"))?;
@@ -67,17 +75,20 @@ pub fn run(arguments: &[String]) -> Result<()> {
                 );
             }
         }
-        measured.push(row);
+        report::write(row)?; // at once, so that an interrupted run keeps what it has measured
     }
-    report::write(measured)
+    println!("wrote bench/RESULTS.md, bench/pull.svg, bench/results.json");
+    drop(field); // daemons end before the tree that they run in
+    Ok(())
 }
 
 fn parse(arguments: &[String]) -> Result<Options> {
-    let mut options = Options { peers: false, small: false, runs: 5, strata: None, rows: Vec::new() };
+    let mut options = Options { peers: false, peers13: false, small: false, runs: 5, strata: None, rows: Vec::new() };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--peers" => options.peers = true,
+            "--peers13" => options.peers13 = true,
             "--small" => options.small = true,
             "--runs" => {
                 let runs = arguments.next().context("--runs wants a number")?;
@@ -118,9 +129,22 @@ fn start_peers(stores: &Path, missing: &[&str]) -> Vec<Box<dyn Tool>> {
             Err(error) => println!("without {name}: {error:#}"),
         }
     };
-    add("docker", "docker.io", &|| Ok(Box::new(Docker::start(stores, corpus::REGISTRY)?)));
-    add("podman", "podman", &|| Ok(Box::new(Podman::new(stores)?)));
-    add("containerd", "containerd", &|| Ok(Box::new(Containerd::start(stores)?)));
+    let host = Host::default();
+    add("docker", "docker.io", &|| Ok(Box::new(Docker::start(&host, stores, corpus::REGISTRY)?)));
+    add("podman", "podman", &|| Ok(Box::new(Podman::new(&host, stores)?)));
+    add("containerd", "containerd", &|| Ok(Box::new(Containerd::start(&host, stores)?)));
     add("skopeo and umoci", "umoci", &|| Ok(Box::new(SkopeoUmoci::new(stores))));
     peers
+}
+
+fn start_peers_of_debian13(stores: &Path, debian13: &Debian13) -> Result<Vec<Box<dyn Tool>>> {
+    let (host, stores) = (debian13.host(), stores.join("debian13"));
+    rows::prepare(&stores)?;
+    let peers: Vec<Box<dyn Tool>> = vec![
+        Box::new(Docker::start(&host, &stores, corpus::REGISTRY)?),
+        Box::new(Podman::new(&host, &stores)?),
+        Box::new(Containerd::start(&host, &stores)?),
+    ];
+    peers.iter().for_each(|tool| println!("with {}", tool.name()));
+    Ok(peers)
 }

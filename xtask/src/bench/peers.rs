@@ -6,6 +6,7 @@
 use super::measure::log_file;
 use crate::process;
 use anyhow::{Context as _, Result, bail};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,14 +20,44 @@ pub enum Task<'a> {
     Load(&'a Path),
     Save(&'a str, &'a Path),
     Remove(&'a str),
+    /// Makes its files visible in a directory, or wherever the tool likes.
+    Mount(&'a str, &'a Path),
+    Unmount(&'a str, &'a Path),
     List,
+    DiskUsage,
     Inspect(&'a str),
     History(&'a str),
+}
+
+/// Where a tool's commands run: here, or behind words that enter another tree.
+#[derive(Clone, Default)]
+pub struct Host {
+    entering: Vec<String>,
+}
+
+impl Host {
+    /// Commands follow these words.
+    pub fn within<const N: usize>(words: [&str; N]) -> Self {
+        Self { entering: words.map(str::to_owned).to_vec() }
+    }
+
+    /// A command of this program.
+    pub fn command(&self, program: &str) -> Command {
+        let Some((first, rest)) = self.entering.split_first() else {
+            return Command::new(process::find(program).unwrap_or_else(|| program.into()));
+        };
+        let mut command = Command::new(first);
+        command.args(rest).arg(program);
+        command
+    }
 }
 
 /// One tool with a store of its own.
 pub trait Tool {
     fn name(&self) -> &str;
+
+    /// The folder that the tool keeps everything in.
+    fn store(&self) -> &Path;
 
     /// Makes the store empty, as on a machine that never pulled.
     fn clear(&self) -> Result<()>;
@@ -71,6 +102,10 @@ impl Tool for Strata {
         self.name
     }
 
+    fn store(&self) -> &Path {
+        &self.root
+    }
+
     fn clear(&self) -> Result<()> {
         remove_folder(&self.root)
     }
@@ -81,7 +116,10 @@ impl Tool for Strata {
             Task::Load(archive) => self.command(&["load", "-q", "-i", path(archive)]),
             Task::Save(image, archive) => self.command(&["save", "-o", path(archive), image]),
             Task::Remove(image) => self.command(&["rmi", image]),
+            Task::Mount(image, directory) => self.command(&["image", "mount", image, path(directory)]),
+            Task::Unmount(_, directory) => self.command(&["image", "unmount", path(directory)]),
             Task::List => self.command(&["images"]),
+            Task::DiskUsage => self.command(&["system", "df"]),
             Task::Inspect(image) => self.command(&["inspect", image]),
             Task::History(image) => self.command(&["history", image]),
         }])
@@ -91,28 +129,30 @@ impl Tool for Strata {
 /// Docker Engine: `dockerd` and the `docker` client.
 pub struct Docker {
     name: String,
+    host: Host,
     socket: String,
+    data: PathBuf,
     daemon: Child,
 }
 
 impl Docker {
-    pub fn start(folder: &Path, registry: &str) -> Result<Self> {
+    pub fn start(host: &Host, folder: &Path, registry: &str) -> Result<Self> {
         let (data, run) = (folder.join("docker"), folder.join("run/docker"));
         fs::create_dir_all(&run)?;
         let socket = format!("unix://{}", folder.join("run/docker.sock").display());
-        let mut command = Command::new(process::find("dockerd").context("dockerd is not installed")?);
-        command.arg("--data-root").arg(data).arg("--exec-root").arg(&run).args(["-H", &socket]);
+        let mut command = host.command("dockerd");
+        command.arg("--data-root").arg(&data).arg("--exec-root").arg(&run).args(["-H", &socket]);
         command.arg("--pidfile").arg(run.join("docker.pid")).args(["--iptables=false", "--bridge=none"]);
         command.args(["--insecure-registry", registry, "--storage-driver", "overlay2"]);
         let daemon = start(&mut command, &folder.join("docker.log"))?;
-        let mut docker = Self { name: String::new(), socket, daemon };
+        let mut docker = Self { name: String::new(), host: host.clone(), socket, data, daemon };
         let version = wait_for(|| docker.docker(&["version", "--format", "{{.Server.Version}}"]), "dockerd")?;
         docker.name = format!("docker {}", version.trim().split(['+', '-']).next().unwrap_or_default());
         Ok(docker)
     }
 
     fn docker(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("docker");
+        let mut command = self.host.command("docker");
         command.args(["-H", &self.socket]).args(arguments);
         command
     }
@@ -123,18 +163,31 @@ impl Tool for Docker {
         &self.name
     }
 
+    fn store(&self) -> &Path {
+        &self.data
+    }
+
+    /// A layer that was just made is sometimes busy still, so removal is tried for a while.
     fn clear(&self) -> Result<()> {
-        let images = process::capture(&mut self.docker(&["images", "-a", "-q", "--no-trunc"]))?;
-        let mut images: Vec<&str> = images.lines().collect();
-        images.dedup();
-        if !images.is_empty() {
-            process::capture(self.docker(&["rmi", "-f"]).args(images))?;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let images = process::capture(&mut self.docker(&["images", "-a", "-q", "--no-trunc"]))?;
+            let images: BTreeSet<&str> = images.lines().collect();
+            if images.is_empty() {
+                return Ok(());
+            }
+            match process::capture(self.docker(&["rmi", "-f"]).args(images)) {
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(500)),
+                Ok(_) => {}
+            }
         }
-        Ok(())
     }
 
     fn commands(&self, task: &Task<'_>) -> Option<Vec<Command>> {
         Some(vec![match task {
+            Task::Mount(..) | Task::Unmount(..) => return None,
+            Task::DiskUsage => self.docker(&["system", "df"]),
             Task::Pull(image) | Task::PullAgain(image) => self.docker(&["pull", "-q", image]),
             Task::Load(archive) => self.docker(&["load", "-q", "-i", path(archive)]),
             Task::Save(image, archive) => self.docker(&["save", "-o", path(archive), image]),
@@ -159,19 +212,20 @@ impl Drop for Docker {
 /// podman, with a store in the bench folder.
 pub struct Podman {
     name: String,
+    host: Host,
     root: PathBuf,
     run: PathBuf,
 }
 
 impl Podman {
-    pub fn new(folder: &Path) -> Result<Self> {
-        let version = process::capture(Command::new("podman").arg("--version"))?;
+    pub fn new(host: &Host, folder: &Path) -> Result<Self> {
+        let version = process::capture(host.command("podman").arg("--version"))?;
         let name = format!("podman {}", version.split_whitespace().last().unwrap_or_default());
-        Ok(Self { name, root: folder.join("podman"), run: folder.join("run/podman") })
+        Ok(Self { name, host: host.clone(), root: folder.join("podman"), run: folder.join("run/podman") })
     }
 
     fn podman(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("podman");
+        let mut command = self.host.command("podman");
         command.arg("--root").arg(&self.root).arg("--runroot").arg(&self.run);
         command.args(["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs"]).args(arguments);
         command
@@ -181,6 +235,10 @@ impl Podman {
 impl Tool for Podman {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn store(&self) -> &Path {
+        &self.root
     }
 
     fn clear(&self) -> Result<()> {
@@ -196,6 +254,9 @@ impl Tool for Podman {
                 self.podman(&["save", "-q", "-o", path(archive), image])
             }
             Task::Remove(image) => self.podman(&["rmi", image]),
+            Task::Mount(image, _) => self.podman(&["image", "mount", image]),
+            Task::Unmount(image, _) => self.podman(&["image", "unmount", "-f", image]),
+            Task::DiskUsage => self.podman(&["system", "df"]),
             Task::List => self.podman(&["images"]),
             Task::Inspect(image) => self.podman(&["inspect", image]),
             Task::History(image) => self.podman(&["history", image]),
@@ -206,26 +267,28 @@ impl Tool for Podman {
 /// containerd with its own client `ctr`, unpacking into overlayfs snapshots.
 pub struct Containerd {
     name: String,
+    host: Host,
+    root: PathBuf,
     socket: PathBuf,
     daemon: Child,
 }
 
 impl Containerd {
-    pub fn start(folder: &Path) -> Result<Self> {
-        let socket = folder.join("run/containerd.sock");
+    pub fn start(host: &Host, folder: &Path) -> Result<Self> {
+        let (root, socket) = (folder.join("containerd"), folder.join("run/containerd.sock"));
         fs::create_dir_all(folder.join("run"))?;
         let config = folder.join("containerd.toml");
         let text = format!(
             "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\", \
              \"io.containerd.snapshotter.v1.btrfs\", \"io.containerd.snapshotter.v1.zfs\", \
              \"io.containerd.snapshotter.v1.devmapper\"]\n[grpc]\naddress = {socket:?}\n",
-            folder.join("containerd"),
+            root,
             folder.join("run/containerd"),
         );
         fs::write(&config, text)?;
-        let mut command = Command::new(process::find("containerd").context("containerd is not installed")?);
+        let mut command = host.command("containerd");
         let daemon = start(command.arg("--config").arg(config), &folder.join("containerd.log"))?;
-        let mut containerd = Self { name: String::new(), socket, daemon };
+        let mut containerd = Self { name: String::new(), host: host.clone(), root, socket, daemon };
         let version = wait_for(|| containerd.ctr(&["version"]), "containerd")?;
         let server = version.lines().rfind(|line| line.contains("Version:")).unwrap_or_default();
         let number = server.split_whitespace().last().unwrap_or_default().trim_start_matches('v');
@@ -234,7 +297,7 @@ impl Containerd {
     }
 
     fn ctr(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = self.host.command("ctr");
         command.arg("--address").arg(&self.socket).args(arguments);
         command
     }
@@ -243,6 +306,10 @@ impl Containerd {
 impl Tool for Containerd {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn store(&self) -> &Path {
+        &self.root
     }
 
     fn clear(&self) -> Result<()> {
@@ -260,7 +327,9 @@ impl Tool for Containerd {
             Task::Save(image, archive) => self.ctr(&["images", "export", path(archive), image]),
             Task::Remove(image) => self.ctr(&["images", "rm", "--sync", image]),
             Task::List => self.ctr(&["images", "ls"]),
-            Task::Inspect(_) | Task::History(_) => return None,
+            Task::Mount(image, directory) => self.ctr(&["images", "mount", image, path(directory)]),
+            Task::Unmount(_, directory) => self.ctr(&["images", "unmount", "--rm", path(directory)]),
+            Task::Inspect(_) | Task::History(_) | Task::DiskUsage => return None,
         }])
     }
 
@@ -289,6 +358,10 @@ impl SkopeoUmoci {
 impl Tool for SkopeoUmoci {
     fn name(&self) -> &str {
         "skopeo + umoci"
+    }
+
+    fn store(&self) -> &Path {
+        &self.root
     }
 
     fn clear(&self) -> Result<()> {

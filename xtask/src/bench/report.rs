@@ -13,17 +13,16 @@ use std::process::Command;
 /// Memory that no command may exceed, whatever the image.
 const PEAK_MIB: f64 = 64.0;
 
-/// Merges the rows just measured into those of earlier runs and writes results, report and chart.
-pub fn write(measured: Vec<Row>) -> Result<()> {
+/// Puts the row just measured in the place of its earlier measurement, keeps all others, and writes results, report and
+/// chart.
+pub fn write(measured: Row) -> Result<()> {
     let folder = workspace::root().join("bench");
     let path = folder.join("results.json");
     let earlier = fs::read_to_string(&path).unwrap_or_default();
     let mut rows: Vec<(Row, String)> = stored(&earlier);
     let when = run_description();
-    for row in measured {
-        rows.retain(|(known, _)| known.id != row.id);
-        rows.push((row, when.clone()));
-    }
+    rows.retain(|(known, _)| known.id != measured.id);
+    rows.push((measured, when));
     rows.sort_by_key(|(row, _)| order(&row.id));
     let values: Vec<Value> = rows.iter().map(|(row, when)| json!({"row": row.to_json(), "run": when})).collect();
     fs::write(&path, serde_json::to_string_pretty(&values)? + "\n")
@@ -31,7 +30,6 @@ pub fn write(measured: Vec<Row>) -> Result<()> {
     let rows: Vec<(&Row, &str)> = rows.iter().map(|(row, when)| (row, when.as_str())).collect();
     fs::write(folder.join("RESULTS.md"), markdown(&rows))?;
     fs::write(folder.join("pull.svg"), chart::pulls(&rows.iter().map(|(row, _)| *row).collect::<Vec<_>>()))?;
-    println!("wrote bench/RESULTS.md, bench/pull.svg, bench/results.json");
     Ok(())
 }
 
@@ -123,15 +121,14 @@ fn verdict(row: &Row, target: Target) -> Option<Verdict> {
     };
     Some(match target {
         Target::OfFastestPeer(limit) => {
-            let peers = ["docker", "podman", "containerd"].iter().filter_map(|name| row.find(name));
-            let timed = peers.filter_map(|series| Some((series.median()?, series.tool.as_str())));
-            let (fastest, name) = timed.min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let (fastest, name) = fastest(row, &["docker", "podman", "containerd"])?;
             ratio(fastest, name, limit)
         }
         Target::OfDocker(limit) => {
-            let docker = row.find("docker")?;
-            ratio(docker.median()?, &docker.tool, limit)
+            let (fastest, name) = fastest(row, &["docker"])?;
+            ratio(fastest, name, limit)
         }
+        Target::OfCopy(limit) => ratio(row.find("cp")?.median()?, "cp of the archive", limit),
         Target::OfFloor(limit) => ratio(row.find("floor")?.median()?, "floor", limit),
         Target::Milliseconds(limit) => milliseconds(own, limit, ""),
         Target::BeyondRegistry(limit) => {
@@ -139,6 +136,13 @@ fn verdict(row: &Row, target: Target) -> Option<Verdict> {
             milliseconds(own - answer, limit, " beyond the registry's answer")
         }
     })
+}
+
+/// The fastest of these tools, of whatever version.
+fn fastest<'a>(row: &'a Row, tools: &[&str]) -> Option<(f64, &'a str)> {
+    let peers = row.series.iter().filter(|series| tools.iter().any(|tool| series.tool.starts_with(tool)));
+    let timed = peers.filter_map(|series| Some((series.median()?, series.tool.as_str())));
+    timed.min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 fn memory(row: &Row) -> Option<Verdict> {

@@ -6,6 +6,8 @@ use super::peers::{Strata, Task, Tool};
 use crate::corpus;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ pub enum Target {
     OfFastestPeer(f64),
     /// At most this many times Docker Engine.
     OfDocker(f64),
+    /// At most this many times `cp` of what is written.
+    OfCopy(f64),
     /// At most this many times the floor.
     OfFloor(f64),
     /// At most this many milliseconds.
@@ -43,7 +47,7 @@ impl Row {
             "images-1000" => &[Target::Milliseconds(10.0)],
             "inspect" | "history" => &[Target::Milliseconds(5.0)],
             "load" => &[Target::OfDocker(0.2)],
-            "save" => &[Target::OfDocker(0.15)],
+            "save" => &[Target::OfDocker(0.15), Target::OfCopy(1.5)],
             "rmi" => &[Target::Milliseconds(20.0)],
             _ => &[],
         }
@@ -82,18 +86,18 @@ pub struct Field {
 
 /// Kinds of rows with the images each is measured on. Small runs keep to the small corpus.
 pub fn plan(small: bool) -> Vec<(String, String)> {
-    let large_enough = |name: &&str| ["nginx:1.22", "python:3.11", "large:1"].contains(name);
+    let several = |name: &&str| ["nginx:1.22", "manyfiles:1", "large:1"].contains(name);
     let names = || corpus::IMAGES.iter().filter(move |(_, in_small)| *in_small || !small).map(|(name, _)| *name);
     let mut rows: Vec<(String, String)> = Vec::new();
     rows.extend(names().filter(|name| *name != "xlarge:1").map(|name| (format!("pull/{name}"), name.to_owned())));
     for name in ["nginx:1.22-zstd", "python:3.11-zstd", "manyfiles:1-zstd"].iter().filter(|_| !small) {
         rows.push((format!("pull/{name}"), (*name).to_owned()));
     }
-    for kind in ["repull", "images-1000", "inspect", "history"] {
+    for kind in ["repull", "images-1000", "inspect", "history", "df"] {
         rows.push((format!("{kind}/nginx:1.22"), "nginx:1.22".to_owned()));
     }
     for kind in ["mount", "load", "save", "rmi"] {
-        rows.extend(names().filter(large_enough).map(|name| (format!("{kind}/{name}"), name.to_owned())));
+        rows.extend(names().filter(several).map(|name| (format!("{kind}/{name}"), name.to_owned())));
     }
     rows
 }
@@ -111,6 +115,7 @@ impl Field {
             "history" => self.on_present(&image, Task::History),
             "load" => self.load(&image)?,
             "save" => self.save(&image),
+            "df" => self.on_present(&image, |_| Task::DiskUsage),
             "mount" => self.mount(&image)?,
             "rmi" => self.remove(&image, &mut notes),
             other => bail!("no such row: {other}"),
@@ -211,20 +216,25 @@ impl Field {
     fn mount(&self, image: &str) -> Result<Vec<Series>> {
         let directory = self.stores.join("mounted");
         std::fs::create_dir_all(&directory)?;
-        let directory = directory.display().to_string();
-        let unmount = || sample(vec![self.strata.command(&["image", "unmount", &directory])]);
-        let entry = Entry {
-            tool: self.strata.name().into(),
-            prepare: Box::new(|| {
-                let _ = unmount(); // of the run before, or of a bench that was interrupted
-                self.strata.clear()?;
-                timed(&self.strata, &Task::Pull(image)).map(drop)
+        let directory = directory.as_path();
+        let able = |tool: &&dyn Tool| tool.commands(&Task::Mount(image, directory)).is_some();
+        let unmount = |tool: &dyn Tool| timed(tool, &Task::Unmount(image, directory));
+        for tool in self.tools().filter(able) {
+            let _ = unmount(tool); // of a bench that was interrupted
+        }
+        let entries = self.tools().filter(able).map(|tool| Entry {
+            tool: tool.name().into(),
+            prepare: Box::new(move || {
+                tool.clear()?;
+                timed(tool, &Task::Pull(image))?;
+                settle()
             }),
-            measure: Box::new(|| sample(vec![self.strata.command(&["image", "mount", image, &directory])])),
-        };
-        let series = race(vec![entry], self.runs);
-        let _ = unmount();
-        Ok(series)
+            measure: Box::new(move || {
+                let mounted = timed(tool, &Task::Mount(image, directory))?;
+                unmount(tool).map(|_| mounted)
+            }),
+        });
+        Ok(race(entries.collect(), self.runs))
     }
 
     /// Every tool reads the same archive, written by Docker where it takes part, else by Strata.
@@ -265,26 +275,61 @@ impl Field {
                 measure: Box::new(move || timed(tool, &Task::Save(image, archive))),
             }
         });
-        let series = race(entries.collect(), self.runs);
+        let mut series = race(entries.collect(), self.runs);
+        series.extend(race(vec![self.copy_of(image, &archive)], self.runs));
         let _ = std::fs::remove_file(&archive);
         series
     }
 
-    fn remove(&self, image: &str, notes: &mut Vec<String>) -> Vec<Series> {
-        let entries = self.tools().filter(|tool| tool.commands(&Task::Remove(image)).is_some()).map(|tool| Entry {
-            tool: tool.name().into(),
-            prepare: Box::new(|| {
-                tool.clear()?;
-                timed(tool, &Task::Pull(image))?;
+    /// `cp` of the archive that Strata saves: what the bytes alone cost.
+    fn copy_of<'a>(&'a self, image: &'a str, archive: &'a Path) -> Entry<'a> {
+        let copy = self.stores.join("save-copy.tar");
+        Entry {
+            tool: "cp of the archive".into(),
+            prepare: Box::new(move || {
+                let _ = std::fs::remove_file(archive);
+                timed(&self.strata, &Task::Save(image, archive))?;
                 settle()
             }),
-            measure: Box::new(|| timed(tool, &Task::Remove(image))),
+            measure: Box::new(move || {
+                let mut command = Command::new("cp");
+                command.arg("--reflink=never").args([archive, &copy]);
+                let copied = sample(vec![command]);
+                let _ = std::fs::remove_file(&copy);
+                copied
+            }),
+        }
+    }
+
+    /// Removal of the only image, with the space that is given back when the command has returned.
+    fn remove(&self, image: &str, notes: &mut Vec<String>) -> Vec<Series> {
+        let space: RefCell<BTreeMap<String, [u64; 2]>> = RefCell::default();
+        let entries = self.tools().filter(|tool| tool.commands(&Task::Remove(image)).is_some()).map(|tool| {
+            let space = &space;
+            let note = move |at: usize| {
+                space.borrow_mut().entry(tool.name().into()).or_default()[at] = occupied(tool.store());
+            };
+            Entry {
+                tool: tool.name().into(),
+                prepare: Box::new(move || {
+                    tool.clear()?;
+                    timed(tool, &Task::Pull(image))?;
+                    note(0);
+                    settle()
+                }),
+                measure: Box::new(move || {
+                    let removed = timed(tool, &Task::Remove(image))?;
+                    note(1);
+                    Ok(removed)
+                }),
+            }
         });
         let series = race(entries.collect(), self.runs);
-        notes.push(format!(
-            "strata's store occupies {} when the command has returned",
-            mib(occupied(&self.strata.root))
-        ));
+        let space = space.into_inner();
+        let given_back = space.iter().map(|(tool, [before, after])| {
+            format!("{tool} {} of {}", mib(before.saturating_sub(*after)), mib(*before))
+        });
+        notes.push(format!("Given back when the command has returned: {}", given_back.collect::<Vec<_>>().join(", ")));
         series
     }
 

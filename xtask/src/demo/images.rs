@@ -7,14 +7,6 @@ use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Tags in the layout, and the repository and tag each is pushed to.
-pub const PUSHES: &[(&str, &str)] = &[
-    ("base", "demo/base:12"),
-    ("runtime", "demo/runtime:5"),
-    ("app-1.0", "demo/app:1.0"),
-    ("app-1.1", "demo/app:1.1"),
-];
-
 const SHELL: &[&str] = &["sh", "bash", "ls", "cat", "cp", "mv", "rm", "mkdir", "echo", "env", "id", "ps", "uname"];
 const TOOLS: &[&str] = &["grep", "sed", "awk", "tar", "gzip", "find", "sort", "head", "tail", "wc", "date", "sleep"];
 

@@ -1,20 +1,21 @@
 //! `demo`: the images part of a container course, walked with `strata` on images made of this machine's own files.
 //!
-//! Builds the binary, starts its registry on loopback, fills it, and then shows each command with its real output.
+//! Builds the binary, starts its hub on loopback, seeds a library, and then shows each command with its real output.
 //! Needs no network, no other service and no root; everything lies in one temporary folder, removed at the end
 //! unless `--keep` is given. Any command that fails, or that does not show what the course says, ends the demo.
 
+mod hub;
 mod images;
+mod library;
 mod machine;
 mod terminal;
 
 use crate::process;
 use crate::workspace::{Workspace, cargo};
-use anyhow::{Context as _, Result, bail, ensure};
-use std::net::{TcpListener, TcpStream};
+use anyhow::{Result, bail, ensure};
+use hub::Hub;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use terminal::Terminal;
 
 /// Runs the command.
@@ -29,9 +30,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let started = Instant::now();
     let folder = tempfile::Builder::new().prefix("strata-demo-").tempdir()?;
     let terminal = Terminal::new(strata.clone(), folder.path());
-    let registry = Registry::start(&strata, folder.path())?;
-    let outcome = walk(&terminal, &registry.address, folder.path());
-    drop(registry);
+    let hub = Hub::start(&strata, folder.path())?;
+    let outcome = walk(&terminal, &hub, folder.path());
+    drop(hub);
     outcome?;
     println!("\nThe course took {:.1} s.", started.elapsed().as_secs_f64());
     if keep {
@@ -41,51 +42,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// `strata registry serve` on a free port, stopped when dropped.
-struct Registry {
-    child: Child,
-    address: String,
-}
-
-impl Registry {
-    fn start(strata: &Path, folder: &Path) -> Result<Self> {
-        // The port is free when asked for; should another program take it before we listen, serving fails and says so.
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let log = std::fs::File::create(folder.join("registry.log"))?;
-        let mut command = Command::new(strata);
-        command.args(["registry", "serve", "--addr", &address]).arg("--root").arg(folder.join("registry"));
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child = command.spawn().context("starting the embedded registry")?;
-        println!("\n$ {} &", process::shown(&command));
-        let mut registry = Self { child, address };
-        registry.wait_until_ready(folder)?;
-        Ok(registry)
-    }
-
-    fn wait_until_ready(&mut self, folder: &Path) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(&self.address).is_err() {
-            let exited = self.child.try_wait()?;
-            if exited.is_some() || Instant::now() > deadline {
-                let log = std::fs::read_to_string(folder.join("registry.log")).unwrap_or_default();
-                bail!("the embedded registry did not start on {}: {}", self.address, log.trim());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn walk(terminal: &Terminal, registry: &str, folder: &Path) -> Result<()> {
-    let layout = fill(terminal, registry, folder)?;
-    let app = |tag: &str| format!("{registry}/demo/app:{tag}");
+fn walk(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<()> {
+    let registry = &hub.address;
+    let layout = fill(terminal, hub, folder)?;
+    let app = |tag: &str| format!("{registry}/acme/app:{tag}");
+    finds(terminal, registry)?;
     pulls(terminal, registry)?;
     looks(terminal, &app("1.0"))?;
     tags(terminal, &app("1.0"), &app("1.1"))?;
@@ -93,27 +54,38 @@ fn walk(terminal: &Terminal, registry: &str, folder: &Path) -> Result<()> {
     sharing(terminal, registry, &layout)
 }
 
-fn fill(terminal: &Terminal, registry: &str, folder: &Path) -> Result<PathBuf> {
-    terminal.chapter("A registry, filled with four images that share their base layers");
-    terminal.say("Composed from this machine's own shell, tools, a language runtime, and a small application.");
+fn fill(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<PathBuf> {
+    terminal.chapter("A hub of your own, with a small library");
+    terminal.say(
+        "Images composed from this machine's own shell, tools, a language runtime, and a small application, pushed by the \
+         administrator, a verified publisher and two members of the community.",
+    );
     let layout = images::compose(folder)?;
-    for (tag, name) in images::PUSHES {
-        let from = format!("oci:{}:{tag}", layout.display());
-        terminal.strata(&["copy", &from, &format!("docker://{registry}/{name}")])?;
-    }
-    terminal.strata(&["tags", &format!("{registry}/demo/app")])?;
+    library::seed(hub, terminal, &layout)?;
     Ok(layout)
+}
+
+fn finds(terminal: &Terminal, registry: &str) -> Result<()> {
+    terminal.chapter("Search: find an image by what it is");
+    let found = terminal.strata(&["search", &format!("{registry}/app")])?;
+    ensure!(found.contains("acme/app"), "search does not find the publisher's image");
+    terminal.say("Only official ones, or only what others liked:");
+    let official = terminal.strata(&["search", "--filter", "is-official=true", &format!("{registry}/base")])?;
+    ensure!(official.contains("base") && !official.contains("bob/"), "the filter does not hold");
+    terminal.strata(&["search", "--filter", "stars=2", "--no-trunc", &format!("{registry}/app")])?;
+    terminal.strata(&["tags", &format!("{registry}/acme/app")])?;
+    Ok(())
 }
 
 fn pulls(terminal: &Terminal, registry: &str) -> Result<()> {
     terminal.chapter("Pull: only what is not here yet");
-    let app = format!("{registry}/demo/app");
+    let app = format!("{registry}/acme/app");
     terminal.strata(&["pull", "--dry-run", &format!("{app}:1.0")])?;
     terminal.strata(&["pull", &format!("{app}:1.0")])?;
     terminal.say("The second tag shares all layers but one with the first:");
     let second = terminal.strata(&["pull", &format!("{app}:1.1")])?;
     ensure!(second.contains("Already exists"), "the second pull fetched layers that were here");
-    terminal.strata(&["pull", &format!("{registry}/demo/base:12")])?;
+    terminal.strata(&["pull", &format!("{registry}/base:12")])?;
     terminal.strata(&["images"])?;
     Ok(())
 }
@@ -165,18 +137,13 @@ fn archives(terminal: &Terminal, image: &str, folder: &Path) -> Result<()> {
 
 fn sharing(terminal: &Terminal, registry: &str, layout: &Path) -> Result<()> {
     terminal.chapter("What sharing saves");
-    terminal.strata(&[
-        "pull",
-        "--quiet",
-        &format!("{registry}/demo/app:1.0"),
-        &format!("{registry}/demo/runtime:5"),
-    ])?;
+    terminal.strata(&["pull", "--quiet", &format!("{registry}/acme/app:1.0"), &format!("{registry}/runtime:5")])?;
     terminal.strata(&["system", "df"])?;
     terminal.strata(&["system", "df", "--verbose"])?;
     terminal.say("And a directory layout copied straight to an archive, without a store between:");
     let archive = layout.with_extension("tar").display().to_string();
     terminal.strata(&["copy", &format!("oci:{}:base", layout.display()), &format!("oci-archive:{archive}")])?;
-    terminal.strata(&["rmi", &format!("{registry}/demo/runtime:5")])?;
+    terminal.strata(&["rmi", &format!("{registry}/runtime:5")])?;
     terminal.strata(&["fsck"])?;
     Ok(())
 }
@@ -188,7 +155,7 @@ fn next_steps(strata: &Path) {
 What to try next
   {strata} pull debian:12-slim                    from a registry on the network
   {strata} image ls debian:12-slim /etc           look inside without a container
-  {strata} registry serve --addr 127.0.0.1:5000   a registry for this machine; docker and skopeo can push to it
+  {strata} hub serve                              a hub for this machine; docker, podman and skopeo can push to it
   {strata} system df -v                           what is on disk, and what sharing saves
   ln -s {strata} ~/bin/docker                     the same program answers to docker's name
   cargo xtask demo --keep                         this walk again, keeping its stores to look at"

@@ -2,6 +2,7 @@
 
 use crate::process;
 use anyhow::{Context as _, Result, bail};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -25,6 +26,20 @@ impl Terminal {
     pub fn with_root(&self, root: PathBuf) -> Self {
         let prefix = format!("STRATA_ROOT={} ", root.display());
         Self { strata: self.strata.clone(), root, docker_config: self.docker_config.clone(), prefix }
+    }
+
+    /// The same with the credentials of an account, which signs in now.
+    pub fn signed_in(&self, account: &str, registry: &str, password: &str) -> Result<Self> {
+        let docker_config = self.docker_config.with_file_name(format!("config-{account}"));
+        let mut login = Command::new(&self.strata);
+        login.args(["login", "--username", account, "--password-stdin", registry]).env("DOCKER_CONFIG", &docker_config);
+        println!("\n$ strata login --username {account} --password-stdin {registry} < password");
+        let mut child = login.stdin(Stdio::piped()).stdout(Stdio::inherit()).stderr(Stdio::null()).spawn()?;
+        child.stdin.take().context("a pipe to login")?.write_all(password.as_bytes())?;
+        if !child.wait()?.success() {
+            bail!("{account} could not sign in at {registry}");
+        }
+        Ok(Self { strata: self.strata.clone(), root: self.root.clone(), docker_config, prefix: String::new() })
     }
 
     pub fn chapter(&self, title: &str) {

@@ -190,6 +190,21 @@ impl Session {
         self.connection.is_autocommit()
     }
 
+    /// Copies the database into a new file: the state of one moment.
+    pub(crate) fn copy_to(&mut self, path: &Path) -> Result<()> {
+        self.doing = "copying the database";
+        let copied = || {
+            let mut copy = Connection::open(path)?;
+            let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
+            // All pages under one read lock, which writers do not wait for in WAL mode.
+            while backup.step(-1)? != rusqlite::backup::StepResult::Done {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Ok(())
+        };
+        self.checked(copied())
+    }
+
     /// All bytes of a database in memory.
     pub(crate) fn serialized(&self) -> Result<Vec<u8>> {
         self.checked(self.connection.serialize("main").map(|data| data.to_vec()))

@@ -108,6 +108,8 @@ pub(crate) struct CommandDefinition {
     pub(crate) is_hidden: bool,
     /// Whether everything after the first word belongs to somebody else.
     pub(crate) takes_all: bool,
+    /// Whether it starts logging by its own settings.
+    pub(crate) logs_itself: bool,
     pub(crate) run: RunCommand,
 }
 
@@ -130,6 +132,7 @@ impl CommandDefinition {
             runs_on: RunsOn::Caller,
             is_hidden: false,
             takes_all: false,
+            logs_itself: false,
             run,
         }
     }

@@ -54,7 +54,7 @@ async fn rebuild(context: &Context<'_>) -> Outcome {
     print(&format!("rebuilt {} images with {} names from {} layers\n", rebuilt.images, rebuilt.names, rebuilt.layers))
 }
 
-fn render(report: &FsckReport) -> String {
+pub(super) fn render(report: &FsckReport) -> String {
     let mut text = String::new();
     for problem in &report.problems {
         let state = if problem.repaired { "mended" } else { "damaged" };

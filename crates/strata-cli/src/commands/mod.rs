@@ -7,6 +7,7 @@ mod export;
 mod fsck;
 mod help;
 mod history;
+mod hub;
 mod image_files;
 mod images;
 mod import;
@@ -65,7 +66,7 @@ pub(crate) fn tree() -> Group {
         help::definition(),
     ]);
     children.extend(commands(later::definitions()));
-    children.extend([image(), manifest_group(), registry(), system()].map(Node::Group));
+    children.extend([image(), manifest_group(), registry(), hub::group(), system()].map(Node::Group));
     Group { name: "strata", about: "Container images, without a daemon", children }
 }
 

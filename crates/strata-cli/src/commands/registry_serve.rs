@@ -1,5 +1,8 @@
 //! `registry serve`: a registry over the store.
 
+use std::time::Duration;
+
+use strata_store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -7,6 +10,9 @@ use crate::command_line::{CommandDefinition, FlagKind, Flags, RunsOn};
 use crate::context::Context;
 use crate::output::{complain, print_line};
 use crate::report::{Failure, Outcome};
+
+/// How often the names of repositories are written through to storage.
+const SNAPSHOT: Duration = Duration::from_secs(300);
 
 pub(super) fn definition() -> CommandDefinition {
     let definition = CommandDefinition::new(
@@ -36,12 +42,30 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     if !local.ip().is_loopback() {
         complain("WARNING: whoever can connect can read and write; put a proxy with TLS and passwords in front");
     }
-    let served = context.environment.serve_registry(store, listener, Box::pin(shutdown)).await;
+    let served = tokio::select! {
+        served = context.environment.serve_registry(store.clone(), listener, Box::pin(shutdown)) => served,
+        () = snapshot_periodically(&store) => Ok(()),
+    };
+    snapshot(&store).await;
     served.map_err(|cause| Failure::bare(format!("serving on {local}: {cause}")))
 }
 
+/// Notes what the repositories show, for a rebuild of a lost catalog, for as long as it is polled.
+async fn snapshot_periodically(store: &Store) {
+    loop {
+        tokio::time::sleep(SNAPSHOT).await;
+        snapshot(store).await;
+    }
+}
+
+async fn snapshot(store: &Store) {
+    if let Err(error) = store.snapshot_names().await {
+        complain(&format!("WARNING: the snapshot of names could not be written: {error}"));
+    }
+}
+
 /// Is ready when the process is asked to stop. Signals count from this call on.
-fn stop_signal() -> Outcome<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn stop_signal() -> Outcome<impl Future<Output = ()> + Send + 'static> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     Ok(async move {
         tokio::select! {

@@ -1,0 +1,224 @@
+//! `/api/v1/repositories/{namespace}/{name}/webhooks`: for administrators of the repository.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use strata_hub::records::{DeliveryRow, Role, WebhookRow};
+use strata_hub::{Hub, NewWebhook, WebhookEvent};
+use utoipa::ToSchema;
+
+use super::administration::time;
+use crate::error::{Failure, Result};
+use crate::identity::MaybeSigned;
+use crate::input::Input;
+
+/// Deliveries that are shown.
+const DELIVERIES: usize = 100;
+
+pub(super) fn router() -> Router<Hub> {
+    Router::new()
+        .route("/api/v1/repositories/{namespace}/{name}/webhooks", get(list).post(create))
+        .route("/api/v1/repositories/{namespace}/{name}/webhooks/{id}", get(show).patch(update).delete(remove))
+        .route("/api/v1/repositories/{namespace}/{name}/webhooks/{id}/deliveries", get(deliveries))
+}
+
+/// A webhook to be.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewWebhookBody {
+    name: String,
+    /// `https://…` or `http://…`; private addresses only as the hub's configuration allows.
+    url: String,
+    /// Signs each delivery; made when it is not given.
+    secret: Option<String>,
+    /// `push`, `delete`, `tag`; all when none is given.
+    #[serde(default)]
+    events: Vec<String>,
+}
+
+/// What is to change.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookUpdateBody {
+    /// Whether anything is sent.
+    active: bool,
+}
+
+/// A webhook.
+#[derive(Serialize, ToSchema)]
+pub(super) struct WebhookBody {
+    id: String,
+    name: String,
+    url: String,
+    events: Vec<String>,
+    active: bool,
+    creator: String,
+    created_at: String,
+    /// Only in the answer that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+}
+
+/// One attempt to tell a webhook something, or several.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DeliveryBody {
+    id: i64,
+    event: String,
+    /// `waiting`, `delivered` or `failed`.
+    state: &'static str,
+    attempts: u64,
+    /// What the receiver answered last.
+    status: Option<u16>,
+    /// Why the last attempt failed.
+    error: String,
+    created_at: String,
+    attempted_at: Option<String>,
+    next_attempt_at: Option<String>,
+    /// What was sent.
+    body: String,
+}
+
+fn shown(row: WebhookRow, secret: Option<String>) -> WebhookBody {
+    WebhookBody {
+        id: row.id,
+        name: row.name,
+        url: row.url,
+        events: row.events.split(',').map(str::to_owned).collect(),
+        active: row.is_active,
+        creator: row.creator,
+        created_at: time(row.created),
+        secret,
+    }
+}
+
+fn shown_delivery(row: DeliveryRow) -> DeliveryBody {
+    let state = match (row.due, row.error.is_empty()) {
+        (Some(_), _) => "waiting",
+        (None, true) => "delivered",
+        (None, false) => "failed",
+    };
+    DeliveryBody {
+        id: row.id,
+        event: row.event,
+        state,
+        attempts: row.attempts,
+        status: row.status,
+        error: row.error,
+        created_at: time(row.created),
+        attempted_at: row.attempted.map(time),
+        next_attempt_at: row.due.map(time),
+        body: row.body,
+    }
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/repositories/{namespace}/{name}/webhooks", tag = "webhooks",
+    params(("namespace" = String, Path), ("name" = String, Path)),
+    responses((status = 200, body = [WebhookBody]), (status = 403), (status = 404))
+)]
+pub(super) async fn list(
+    State(hub): State<Hub>,
+    Path((namespace, name)): Path<(String, String)>,
+    asking: MaybeSigned,
+) -> Result {
+    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
+    let webhooks = hub.webhooks(&repository).await?;
+    Ok(Json(webhooks.into_iter().map(|row| shown(row, None)).collect::<Vec<_>>()).into_response())
+}
+
+#[utoipa::path(
+    post, path = "/api/v1/repositories/{namespace}/{name}/webhooks", tag = "webhooks",
+    params(("namespace" = String, Path), ("name" = String, Path)), request_body = NewWebhookBody,
+    responses((status = 201, body = WebhookBody), (status = 400), (status = 403), (status = 404), (status = 409))
+)]
+pub(super) async fn create(
+    State(hub): State<Hub>,
+    Path((namespace, name)): Path<(String, String)>,
+    asking: MaybeSigned,
+    Input(new): Input<NewWebhookBody>,
+) -> Result {
+    let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
+    let events = new.events.iter().map(|word| event(word)).collect::<Result<_>>()?;
+    let new = NewWebhook { name: new.name, url: new.url, secret: new.secret, events };
+    let created = hub.create_webhook(&repository, &who, new).await?;
+    Ok((StatusCode::CREATED, Json(shown(created.webhook, Some(created.secret)))).into_response())
+}
+
+fn event(word: &str) -> Result<WebhookEvent> {
+    let found = WebhookEvent::ALL.into_iter().find(|event| event.as_str() == word);
+    found.ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, format!("events: {word:?} is none of push, delete, tag")))
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}", tag = "webhooks",
+    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = WebhookBody), (status = 403), (status = 404))
+)]
+pub(super) async fn show(
+    State(hub): State<Hub>,
+    Path((namespace, name, id)): Path<(String, String, String)>,
+    asking: MaybeSigned,
+) -> Result {
+    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
+    Ok(Json(shown(hub.webhook(&repository, &id).await?, None)).into_response())
+}
+
+#[utoipa::path(
+    patch, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}", tag = "webhooks",
+    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
+    request_body = WebhookUpdateBody,
+    responses((status = 200, body = WebhookBody), (status = 400), (status = 403), (status = 404))
+)]
+pub(super) async fn update(
+    State(hub): State<Hub>,
+    Path((namespace, name, id)): Path<(String, String, String)>,
+    asking: MaybeSigned,
+    Input(update): Input<WebhookUpdateBody>,
+) -> Result {
+    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
+    Ok(Json(shown(hub.set_webhook_active(&repository, &id, update.active).await?, None)).into_response())
+}
+
+#[utoipa::path(
+    delete, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}", tag = "webhooks",
+    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
+    responses((status = 204), (status = 403), (status = 404))
+)]
+pub(super) async fn remove(
+    State(hub): State<Hub>,
+    Path((namespace, name, id)): Path<(String, String, String)>,
+    asking: MaybeSigned,
+) -> Result {
+    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
+    hub.delete_webhook(&repository, &id).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+#[utoipa::path(
+    get, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}/deliveries", tag = "webhooks",
+    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = [DeliveryBody]), (status = 403), (status = 404))
+)]
+pub(super) async fn deliveries(
+    State(hub): State<Hub>,
+    Path((namespace, name, id)): Path<(String, String, String)>,
+    asking: MaybeSigned,
+) -> Result<Response> {
+    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
+    let rows = hub.deliveries(&repository, &id, DELIVERIES).await?;
+    Ok(Json(rows.into_iter().map(shown_delivery).collect::<Vec<_>>()).into_response())
+}
+
+/// The repository's full name and who asks, who must be its administrator. Who may not see it is told that there is none.
+async fn administered(hub: &Hub, asking: MaybeSigned, namespace: &str, name: &str) -> Result<(String, String)> {
+    let MaybeSigned(identity) = asking;
+    let repository = format!("{namespace}/{name}");
+    match (hub.role_of(identity.as_ref(), &repository).await?, identity) {
+        (Some(Role::Admin), Some(identity)) => Ok((repository, identity.name)),
+        (Some(_), _) => Err(Failure::new(StatusCode::FORBIDDEN, "this is for administrators of the repository")),
+        (None, _) => Err(Failure::new(StatusCode::NOT_FOUND, "repository not found")),
+    }
+}
