@@ -57,6 +57,11 @@ impl Mirror {
         mirror: &Repository,
         digest: &Digest,
     ) -> Result<u64> {
+        if let Some(mut following) = self.inner.fetches.join(mirror, digest)
+            && let Ok(Some(size)) = following.size().await
+        {
+            return Ok(size);
+        }
         match self.inner.registry.blob_size(mirror, digest).await {
             Err(RegistryError::BlobUnknown { .. }) => self.remote_blob_size(remote, mirror, digest).await,
             found => found,

@@ -153,7 +153,7 @@ impl Task {
         let result = self.fetch_and_publish().await;
         let digest = self.fetch.digest;
         // Who comes from now on finds the blob in the store, or starts anew.
-        let others = self.fetches.lock().remove(&digest).map(|running| running.mirrors).unwrap_or_default();
+        let others = self.leave(&mut self.fetches.lock());
         let state = match result {
             Ok(state) => {
                 for other in others.iter().filter(|other| **other != self.mirror) {
@@ -291,9 +291,20 @@ impl Task {
         let mut fetches = self.fetches.lock();
         let is_abandoned = self.state.receiver_count() <= 1;
         if is_abandoned {
-            fetches.remove(&self.fetch.digest);
+            self.leave(&mut fetches);
         }
         is_abandoned
+    }
+
+    /// Takes this fetch, and not a later one of the same blob, off the list; returns for whom it was.
+    fn leave(&self, fetches: &mut HashMap<Digest, Running>) -> Vec<Repository> {
+        let digest = &self.fetch.digest;
+        match fetches.get(digest) {
+            Some(running) if running.state.same_channel(&self.state.subscribe()) => {
+                fetches.remove(digest).map(|running| running.mirrors).unwrap_or_default()
+            }
+            _ => Vec::new(),
+        }
     }
 }
 
