@@ -1,0 +1,347 @@
+//! A repository: what its owner wrote, its tags, one tag, its Dockerfile. Names have slashes, so a path is read from its end.
+
+use askama::Template;
+use axum::extract::Path;
+use strata_hub::records::{RepositoryRow, Role, TagFilter, TagOrder, TagRow};
+use strata_hub::{Dockerfile, DockerfileOrigin};
+use strata_model::{Digest, ErrorKind};
+use strata_store::RegistryAction;
+
+use crate::failure::{Failure, Result};
+use crate::markdown;
+use crate::site::{Frame, Values, Visit, page, see_other};
+use crate::views::{Badge, Card, Choice, Moment, Step, TagView, repository_path};
+use crate::words;
+
+/// Tags on a page.
+const PAGE: u64 = 50;
+/// Entries of a tag's history.
+const HISTORY: usize = 50;
+
+const ORDERS: [(&str, &str, TagOrder); 3] = [
+    ("", "Newest", TagOrder::Newest),
+    ("name", "A–Z", TagOrder::Name),
+    ("name-descending", "Z–A", TagOrder::NameDescending),
+];
+
+/// What of a repository a path means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Overview,
+    Tags,
+    Tag(String),
+    Dockerfile,
+}
+
+/// What a path may mean, the likeliest first: a repository may be called like a part.
+fn meanings(path: &str) -> Vec<(String, Part)> {
+    let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let parted = match segments[..] {
+        [ref name @ .., "tags", tag] if !name.is_empty() => Some((name.join("/"), Part::Tag(tag.to_owned()))),
+        [ref name @ .., "tags"] if !name.is_empty() => Some((name.join("/"), Part::Tags)),
+        [ref name @ .., "dockerfile"] if !name.is_empty() => Some((name.join("/"), Part::Dockerfile)),
+        _ => None,
+    };
+    parted.into_iter().chain([(segments.join("/"), Part::Overview)]).collect()
+}
+
+/// `GET /_/{path}`: official images.
+pub(crate) async fn official(visit: Visit, Path(path): Path<String>) -> Result {
+    show(&visit, &format!("library/{path}")).await
+}
+
+/// `GET /r/{path}`.
+pub(crate) async fn repository(visit: Visit, Path(path): Path<String>) -> Result {
+    show(&visit, &path).await
+}
+
+async fn show(visit: &Visit, path: &str) -> Result {
+    for (name, part) in meanings(path) {
+        if let Some(row) = visit.repository(&name).await? {
+            let head = Head::of(visit, &row, &part).await?;
+            return match part {
+                Part::Overview => overview(visit, &row, head).await,
+                Part::Tags => tags(visit, &row, head).await,
+                Part::Tag(tag) => one_tag(visit, &row, head, &tag).await,
+                Part::Dockerfile => dockerfile(visit, &row, head).await,
+            };
+        }
+    }
+    Err(Failure::not_found(visit, "repository"))
+}
+
+/// `POST /_/{path}` and `POST /r/{path}`: `…/star` and `…/tags/{tag}/move`.
+pub(crate) async fn change_official(visit: Visit, Path(path): Path<String>, form: String) -> Result {
+    change(&visit, &format!("library/{path}"), &Values::of(&form)).await
+}
+
+/// See [`change_official`].
+pub(crate) async fn change_repository(visit: Visit, Path(path): Path<String>, form: String) -> Result {
+    change(&visit, &path, &Values::of(&form)).await
+}
+
+async fn change(visit: &Visit, path: &str, form: &Values) -> Result {
+    let account = visit.signed_in()?.account.clone();
+    let failed = |error| Failure::of(visit, error);
+    if let Some(name) = path.strip_suffix("/star") {
+        let row = visit.repository(name).await?.ok_or_else(|| Failure::not_found(visit, "repository"))?;
+        visit.hub.set_star(name, &account, form.first("star") == "yes").await.map_err(failed)?;
+        return Ok(see_other(&repository_path(&row), None));
+    }
+    if let Some((name, tag)) = path.strip_suffix("/move").and_then(|path| path.rsplit_once("/tags/")) {
+        let row = visit.repository(name).await?.ok_or_else(|| Failure::not_found(visit, "repository"))?;
+        let digest = |name| form.first(name).parse::<Digest>().map_err(|_| Failure::not_found(visit, "digest"));
+        let (to, from) = (digest("to")?, digest("from")?);
+        if !may_write(visit, &row).await? {
+            return Err(failed(strata_hub::HubError::Denied(format!("you may not change {}", row.full_name()))));
+        }
+        visit.hub.roll_back_tag(&row, tag, &to, Some(from), &account).await.map_err(failed)?;
+        return Ok(see_other(&format!("{}/tags/{tag}", repository_path(&row)), None));
+    }
+    Err(Failure::not_found(visit, "page"))
+}
+
+async fn may_write(visit: &Visit, row: &RepositoryRow) -> Result<bool> {
+    let role = visit.hub.role_of(visit.identity.as_ref(), &row.full_name()).await;
+    Ok(role.map_err(|error| Failure::of(visit, error))? >= Some(Role::Write))
+}
+
+/// What stands above all parts of a repository.
+struct Head {
+    card: Card,
+    namespace: String,
+    default_size: Option<String>,
+    pull_line: String,
+    has_starred: bool,
+    tabs: Vec<Step>,
+}
+
+impl Head {
+    async fn of(visit: &Visit, row: &RepositoryRow, part: &Part) -> Result<Head> {
+        let failed = |error| Failure::of(visit, error);
+        let default = default_tag(visit, row).await?;
+        let has_starred = match visit.viewer() {
+            Some(account) => visit.hub.has_starred(row, account).await.map_err(failed)?,
+            None => false,
+        };
+        let tag =
+            default.as_ref().filter(|tag| tag.tag != "latest").map(|tag| format!(":{}", tag.tag)).unwrap_or_default();
+        let card = Card::of(row, visit.now);
+        let tab = |label: &str, address: String, is_current| Step { label: label.to_owned(), address, is_current };
+        let tabs = vec![
+            tab("Overview", card.path.clone(), *part == Part::Overview),
+            tab("Tags", format!("{}/tags", card.path), matches!(part, Part::Tags | Part::Tag(_))),
+            tab("Dockerfile", format!("{}/dockerfile", card.path), *part == Part::Dockerfile),
+        ];
+        Ok(Head {
+            namespace: row.namespace.clone(),
+            default_size: default.map(|tag| words::size(tag.manifest.size)),
+            pull_line: format!("docker pull {}/{}{tag}", visit.host, row.familiar_name()),
+            has_starred,
+            tabs,
+            card,
+        })
+    }
+}
+
+/// The tag that is meant without one, or else the last that was pushed.
+async fn default_tag(visit: &Visit, row: &RepositoryRow) -> Result<Option<TagRow>> {
+    let failed = |error| Failure::of(visit, error);
+    match visit.hub.tag(row, "latest").await {
+        Ok(tag) => return Ok(Some(tag)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let newest = TagFilter { limit: 1, ..TagFilter::default() };
+    let (_, tags) = visit.hub.tags(row, &newest).await.map_err(failed)?;
+    Ok(tags.into_iter().next())
+}
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct Overview {
+    frame: Frame,
+    head: Head,
+    readme: String,
+}
+
+async fn overview(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
+    let text = visit.hub.full_description(row).await.map_err(|error| Failure::of(visit, error))?;
+    let readme = markdown::render(&text);
+    Ok(page(Overview { frame: visit.frame(""), head, readme }))
+}
+
+#[derive(Template)]
+#[template(path = "tags.html")]
+struct Tags {
+    frame: Frame,
+    head: Head,
+    name: String,
+    orders: Vec<Choice>,
+    tags: Vec<TagView>,
+    total: u64,
+    previous: Option<String>,
+    next: Option<String>,
+}
+
+async fn tags(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
+    let values = Values::of(visit.uri.query().unwrap_or_default());
+    let (number, name) = (values.number("page").max(1), values.first("name").to_owned());
+    let chosen = ORDERS.iter().find(|(value, ..)| *value == values.first("order")).unwrap_or(&ORDERS[0]);
+    let filter = TagFilter {
+        name: Some(name.clone()).filter(|name| !name.is_empty()),
+        order: chosen.2,
+        skip: (number - 1).saturating_mul(PAGE),
+        limit: PAGE,
+        ..TagFilter::default()
+    };
+    let (total, rows) = visit.hub.tags(row, &filter).await.map_err(|error| Failure::of(visit, error))?;
+    let mut tags = Vec::with_capacity(rows.len());
+    for tag in &rows {
+        tags.push(tag_view(visit, row, tag, &head.card.path).await?);
+    }
+    let address = |number: u64| format!("{}/tags?{}", head.card.path, values.with("page", &number.to_string()));
+    let (previous, next) =
+        ((number > 1).then(|| address(number - 1)), (number.saturating_mul(PAGE) < total).then(|| address(number + 1)));
+    let orders = ORDERS.iter().map(|(value, label, _)| Choice {
+        value: (*value).to_owned(),
+        label: (*label).to_owned(),
+        is_chosen: *value == chosen.0,
+    });
+    let orders = orders.collect();
+    let frame = visit.frame("");
+    Ok(page(Tags { frame, head, name, orders, tags, total, previous, next }))
+}
+
+async fn tag_view(visit: &Visit, row: &RepositoryRow, tag: &TagRow, path: &str) -> Result<TagView> {
+    let mut aliases = visit.hub.aliases(row, &tag.manifest.digest).await.map_err(|error| Failure::of(visit, error))?;
+    aliases.retain(|alias| *alias != tag.tag);
+    Ok(TagView::of(tag, aliases, path, visit.now))
+}
+
+/// Something that a tag pointed to.
+struct HistoryEntry {
+    time: Moment,
+    action: &'static str,
+    actor: String,
+    digest: String,
+    short_digest: String,
+    /// Whether the tag points elsewhere now.
+    is_other: bool,
+}
+
+#[derive(Template)]
+#[template(path = "tag.html")]
+struct TagPage {
+    frame: Frame,
+    head: Head,
+    tag: TagView,
+    exact_line: String,
+    history: Vec<HistoryEntry>,
+    may_move: bool,
+}
+
+async fn one_tag(visit: &Visit, row: &RepositoryRow, head: Head, name: &str) -> Result {
+    let failed = |error| Failure::of(visit, error);
+    let found = match visit.hub.tag(row, name).await {
+        Ok(found) => found,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(Failure::not_found(visit, "tag")),
+        Err(error) => return Err(failed(error)),
+    };
+    let tag = tag_view(visit, row, &found, &head.card.path).await?;
+    let history = visit.hub.tag_history(row, name, HISTORY).await.map_err(failed)?;
+    let history = history.into_iter().map(|entry| {
+        let digest = entry.digest.map(|digest| digest.to_string()).unwrap_or_default();
+        HistoryEntry {
+            time: Moment::of(entry.time, visit.now),
+            action: done(entry.action),
+            actor: entry.actor,
+            short_digest: words::short(&digest).to_owned(),
+            is_other: !digest.is_empty() && digest != tag.digest,
+            digest,
+        }
+    });
+    let history = history.collect();
+    let exact_line = format!("docker pull {}/{}@{}", visit.host, row.familiar_name(), tag.digest);
+    let may_move = may_write(visit, row).await?;
+    let frame = visit.frame("");
+    Ok(page(TagPage { frame, head, tag, exact_line, history, may_move }))
+}
+
+fn done(action: RegistryAction) -> &'static str {
+    match action {
+        RegistryAction::Push | RegistryAction::Tag => "set",
+        RegistryAction::Delete | RegistryAction::Untag | RegistryAction::Collect => "removed",
+    }
+}
+
+/// A Dockerfile as it is shown.
+struct File {
+    text: String,
+    origin: &'static str,
+    is_reconstructed: bool,
+    tag: String,
+    digest: String,
+    short_digest: String,
+    created: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "dockerfile.html")]
+struct DockerfilePage {
+    frame: Frame,
+    head: Head,
+    file: Option<File>,
+}
+
+async fn dockerfile(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
+    let file = match default_tag(visit, row).await? {
+        Some(tag) => match visit.hub.dockerfile(row, &tag.tag, None).await {
+            Ok(found) => Some(file(found, tag.tag)),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => None,
+            Err(error) => return Err(Failure::of(visit, error)),
+        },
+        None => None,
+    };
+    Ok(page(DockerfilePage { frame: visit.frame(""), head, file }))
+}
+
+fn file(found: Dockerfile, tag: String) -> File {
+    let origin = match found.origin {
+        DockerfileOrigin::Attached(_) => "Attached by the publisher to",
+        DockerfileOrigin::Annotated => "Written by the publisher into the manifest of",
+        DockerfileOrigin::Recorded => "Recorded by the build of",
+        DockerfileOrigin::Reconstructed => "Reconstructed from the history of",
+    };
+    let digest = found.image.to_string();
+    File {
+        text: found.text,
+        origin,
+        is_reconstructed: found.origin == DockerfileOrigin::Reconstructed,
+        tag,
+        short_digest: words::short(&digest).to_owned(),
+        digest,
+        created: found.created,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_read_from_their_end() {
+        let cases = [
+            ("acme/app", vec![("acme/app", Part::Overview)]),
+            ("acme/app/", vec![("acme/app", Part::Overview)]),
+            ("acme/app/tags", vec![("acme/app", Part::Tags), ("acme/app/tags", Part::Overview)]),
+            ("acme/a/b/tags/1.0", vec![("acme/a/b", Part::Tag("1.0".into())), ("acme/a/b/tags/1.0", Part::Overview)]),
+            ("acme/app/dockerfile", vec![("acme/app", Part::Dockerfile), ("acme/app/dockerfile", Part::Overview)]),
+            ("tags", vec![("tags", Part::Overview)]),
+        ];
+        for (path, expected) in cases {
+            let expected: Vec<_> = expected.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+            assert_eq!(meanings(path), expected, "{path}");
+        }
+    }
+}

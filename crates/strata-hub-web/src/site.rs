@@ -1,0 +1,252 @@
+//! What all pages share: the hub, how the site is called, and who looks at it.
+
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{COOKIE, HOST, SET_COOKIE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
+use strata_hub::records::{Readable, RepositoryRow};
+use strata_hub::{Hub, Identity};
+
+use crate::assets::ASSETS;
+use crate::failure::Failure;
+
+/// Name of the cookie that holds a session.
+const COOKIE_NAME: &str = "strata_session";
+/// How long a session lasts, in seconds.
+const SESSION: u32 = 12 * 3600;
+
+/// How the site is called, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct SiteSettings {
+    /// What stands on every page.
+    pub name: String,
+    /// Whether browsers reach it by TLS: cookies then never travel without.
+    pub is_secure: bool,
+}
+
+/// The hub and its settings.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) hub: Hub,
+    pub(crate) settings: SiteSettings,
+}
+
+/// What every page's frame shows.
+pub(crate) struct Frame {
+    pub(crate) site: String,
+    pub(crate) host: String,
+    pub(crate) style: &'static str,
+    pub(crate) script: &'static str,
+    pub(crate) icon: &'static str,
+    pub(crate) query: String,
+    pub(crate) viewer: Option<String>,
+    /// Path and query of this page.
+    pub(crate) here: String,
+}
+
+/// One look at the site.
+pub(crate) struct Visit {
+    pub(crate) hub: Hub,
+    pub(crate) settings: SiteSettings,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) host: String,
+    pub(crate) uri: Uri,
+    pub(crate) now: i64,
+}
+
+impl FromRequestParts<Site> for Visit {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Visit, Response> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
+        let mut visit = Visit {
+            hub: site.hub.clone(),
+            settings: site.settings.clone(),
+            identity: None,
+            peer,
+            host,
+            uri: parts.uri.clone(),
+            now: jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(i64::MAX),
+        };
+        if let Some(session) = cookie(&parts.headers) {
+            let authorization = format!("Bearer {session}");
+            // A session that has ended is none.
+            let known = visit.hub.identify(Some(&authorization), peer.map(|peer| peer.ip())).await;
+            visit.identity = known.ok().flatten().filter(Identity::is_user);
+        }
+        Ok(visit)
+    }
+}
+
+impl Visit {
+    /// The frame of a page; `query` is what stands in the search field.
+    pub(crate) fn frame(&self, query: &str) -> Frame {
+        Frame {
+            site: self.settings.name.clone(),
+            host: self.host.clone(),
+            style: &ASSETS.style,
+            script: &ASSETS.script,
+            icon: &ASSETS.icon,
+            query: query.to_owned(),
+            viewer: self.viewer().map(str::to_owned),
+            here: self.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+
+    /// The account that is signed in.
+    pub(crate) fn viewer(&self) -> Option<&str> {
+        self.identity.as_ref().map(|identity| identity.account.as_str())
+    }
+
+    /// The account that is signed in, or the way to signing in.
+    pub(crate) fn signed_in(&self) -> Result<&Identity, Failure> {
+        self.identity.as_ref().ok_or_else(|| Failure::sign_in(self))
+    }
+
+    /// What may be read besides what is public.
+    pub(crate) async fn readable(&self) -> Result<Readable, Failure> {
+        let reach = self.hub.reach_of(self.identity.as_ref()).await.map_err(|error| Failure::of(self, error))?;
+        Ok(reach.readable())
+    }
+
+    /// A repository that the visitor may read. What must not be known of looks as if it did not exist.
+    pub(crate) async fn repository(&self, name: &str) -> Result<Option<RepositoryRow>, Failure> {
+        let failed = |error| Failure::of(self, error);
+        let role = self.hub.role_of(self.identity.as_ref(), name).await.map_err(failed)?;
+        match self.hub.repository(name).await {
+            Ok(row) => Ok(role.map(|_| row)),
+            Err(error) if error.kind() == strata_model::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// The cookie that begins a session.
+    pub(crate) async fn begin_session(&self, identity: &Identity) -> Result<HeaderValue, Failure> {
+        let token = self.hub.session(identity, SESSION).await.map_err(|error| Failure::of(self, error))?;
+        Ok(self.cookie(&token, SESSION))
+    }
+
+    /// The cookie that ends it.
+    pub(crate) fn end_session(&self) -> HeaderValue {
+        self.cookie("", 0)
+    }
+
+    fn cookie(&self, value: &str, lifetime: u32) -> HeaderValue {
+        let secure = if self.settings.is_secure { "; Secure" } else { "" };
+        let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime}{secure}");
+        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+}
+
+/// The session that a browser sends.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+}
+
+/// A page.
+pub(crate) fn page(template: impl askama::Template) -> Response {
+    match template.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Leads to another page of this site, after a form.
+pub(crate) fn see_other(path: &str, cookie: Option<HeaderValue>) -> Response {
+    let mut response = axum::response::Redirect::to(&own_path(path)).into_response();
+    if let Some(cookie) = cookie {
+        response.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A path of this site and nothing else: what leads elsewhere leads home.
+pub(crate) fn own_path(path: &str) -> String {
+    let is_plain = |byte: u8| (0x21..0x7f).contains(&byte) && byte != b'\\';
+    let is_own = path.starts_with('/') && !path.starts_with("//") && path.bytes().all(is_plain);
+    if is_own { path.to_owned() } else { "/".to_owned() }
+}
+
+/// The values that a query or a form gives a name.
+pub(crate) struct Values(Vec<(String, String)>);
+
+impl Values {
+    pub(crate) fn of(text: &str) -> Values {
+        let decode = |part: &str| percent_decode_str(&part.replace('+', " ")).decode_utf8_lossy().into_owned();
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        Values(
+            pairs
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(name, value)| (decode(name), decode(value)))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn first(&self, name: &str) -> &str {
+        self.0.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.first(name).trim().parse().unwrap_or_default()
+    }
+
+    /// The same query with one value set.
+    pub(crate) fn with(&self, name: &str, value: &str) -> String {
+        let encode =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        let kept =
+            self.0.iter().filter(|(found, _)| found != name).map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs: Vec<String> =
+            kept.chain([(name, value)]).map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        pairs.join("&")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_stay_here() {
+        for (path, expected) in [
+            ("/r/acme/app?tab=tags", "/r/acme/app?tab=tags"),
+            ("//evil.example", "/"),
+            ("/\\evil.example", "/"),
+            ("https://evil.example", "/"),
+            ("", "/"),
+            ("/a\r\nset-cookie: x=1", "/"),
+        ] {
+            assert_eq!(own_path(path), expected, "{path:?}");
+        }
+    }
+
+    #[test]
+    fn sessions_are_found_among_cookies() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(cookie(&headers), None);
+        headers.insert(COOKIE, HeaderValue::from_static("a=1; strata_session=token.x; strata_session2=no"));
+        assert_eq!(cookie(&headers), Some("token.x"));
+    }
+
+    #[test]
+    fn queries_have_several_values() {
+        let values = Values::of("q=a+b%20c&badge=official&badge=verified&page=3&broken=%zz");
+        assert_eq!((values.first("q"), values.number("page")), ("a b c", 3));
+        assert_eq!(values.all("badge").collect::<Vec<_>>(), ["official", "verified"]);
+        assert_eq!(Values::of("a=1&page=2").with("page", "3 4"), "a=1&page=3%204");
+    }
+}

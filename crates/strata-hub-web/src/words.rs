@@ -1,0 +1,126 @@
+//! Numbers, sizes and times as people write them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// 950, 1.2K, 58.3M, 11.9B.
+pub(crate) fn count(number: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")];
+    for (unit, letter) in UNITS {
+        if number >= unit {
+            let tenths = number / (unit / 10);
+            return match (tenths / 10, tenths % 10) {
+                (whole, _) if whole >= 100 => format!("{whole}{letter}"),
+                (whole, 0) => format!("{whole}{letter}"),
+                (whole, tenth) => format!("{whole}.{tenth}{letter}"),
+            };
+        }
+    }
+    number.to_string()
+}
+
+/// 912 B, 4.1 kB, 72.9 MB.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ if value >= 99.95 => format!("{value:.0} {}", UNITS[unit]),
+        _ => format!("{value:.1} {}", UNITS[unit]),
+    }
+}
+
+/// 3 days ago; of times in nanoseconds since 1970.
+pub(crate) fn ago(time: i64, now: i64) -> String {
+    const SECOND: i64 = 1_000_000_000;
+    let seconds = now.saturating_sub(time).max(0) / SECOND;
+    let (number, unit) = match seconds {
+        0..45 => return "just now".to_owned(),
+        45..5_400 => ((seconds + 30) / 60, "minute"),
+        5_400..129_600 => ((seconds + 1_800) / 3_600, "hour"),
+        129_600..3_888_000 => ((seconds + 43_200) / 86_400, "day"),
+        3_888_000..47_304_000 => ((seconds + 1_296_000) / 2_592_000, "month"),
+        _ => ((seconds + 15_768_000) / 31_536_000, "year"),
+    };
+    let number = number.max(1);
+    format!("{number} {unit}{} ago", if number == 1 { "" } else { "s" })
+}
+
+/// 2026-11-23 16:22 UTC; of a time in nanoseconds since 1970.
+pub(crate) fn exact(time: i64) -> String {
+    match Timestamp::from_nanosecond(i128::from(time)) {
+        Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => String::new(),
+    }
+}
+
+/// For the attribute `datetime`; of a time in nanoseconds since 1970.
+pub(crate) fn machine(time: i64) -> String {
+    Timestamp::from_second(time / 1_000_000_000).map(|time| time.to_string()).unwrap_or_default()
+}
+
+/// The first twelve digits of a digest.
+pub(crate) fn short(digest: &str) -> &str {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    hex.get(..12).unwrap_or(hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1K"),
+            (1_250, "1.2K"),
+            (58_349_000, "58.3M"),
+            (999_999, "999K"),
+            (11_882_301_384, "11.8B"),
+        ];
+        for (number, expected) in cases {
+            assert_eq!(count(number), expected);
+        }
+        let sizes = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (4_096, "4.1 kB"),
+            (72_950_530, "73.0 MB"),
+            (999_950_000, "1.0 GB"),
+            (254_500_000, "254 MB"),
+        ];
+        for (bytes, expected) in sizes {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn times_are_relative() {
+        let now = 1_800_000_000_000_000_000;
+        let second = 1_000_000_000;
+        let cases = [
+            (10, "just now"),
+            (60, "1 minute ago"),
+            (3_600, "60 minutes ago"),
+            (7_200, "2 hours ago"),
+            (86_400, "24 hours ago"),
+            (259_200, "3 days ago"),
+            (5_184_000, "2 months ago"),
+            (63_072_000, "2 years ago"),
+            (-5, "just now"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(ago(now - seconds * second, now), expected);
+        }
+        assert_eq!(exact(0), "1970-01-01 00:00 UTC");
+        assert_eq!(machine(1_000_000_000), "1970-01-01T00:00:01Z");
+        assert_eq!(short("sha256:0123456789abcdef"), "0123456789ab");
+    }
+}
