@@ -143,11 +143,12 @@ impl<'a> Call<'a> {
     ) -> Result<Call<'a>> {
         let Shared { registry, service } = shared;
         let (repository, mirror) = place(shared, &written, query.first("ns"), action).await?;
-        let wanted = Need::Repository(&repository, action);
-        let caller = match mirror.as_ref().is_some_and(|mirror| mirror.requires_sign_in) {
-            false => admit(service, parts, &[wanted]).await?,
-            true => {
-                let caller = admit(service, parts, &[Need::Identity, wanted]).await?;
+        let caller = match &mirror {
+            None => admit(service, parts, &[Need::Repository(&repository, action)]).await?,
+            // Nobody here owns what a mirror has: everybody may read it, or everybody who signed in.
+            Some(MirrorName { requires_sign_in: false, .. }) => admit(service, parts, &[]).await?,
+            Some(MirrorName { requires_sign_in: true, .. }) => {
+                let caller = admit(service, parts, &[Need::Identity]).await?;
                 if caller.account.is_none() {
                     let message = "this mirror may hold private images: sign in".to_owned();
                     return Err(Refusal::Denied { message }.into());

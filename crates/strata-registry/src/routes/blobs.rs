@@ -4,6 +4,8 @@ mod content;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_RANGE, RANGE};
 use http::{HeaderValue, Method, StatusCode};
 use strata_model::Digest;
@@ -47,6 +49,7 @@ pub(super) async fn get(call: &Call<'_>, digest: Digest) -> Result {
     };
     let body = match blob {
         Opened::Here(reader) => Body::from_stream(content(reader, first, length)),
+        Opened::Arriving(bytes) => Body::from_stream(bytes),
         Opened::Upstream(upstream) => {
             let blob = upstream.blob(&call.repository, &digest, first).await?;
             Body::from_stream(cut(blob.stream, length))
@@ -62,12 +65,19 @@ pub(super) async fn get(call: &Call<'_>, digest: Digest) -> Result {
 /// A blob to be served.
 enum Opened<'a> {
     Here(ObjectReader),
+    /// Whole.
+    Arriving(BoxStream<'static, std::io::Result<Bytes>>),
+    /// In part.
     Upstream(&'a dyn Upstream),
 }
 
 async fn open<'a>(call: &'a Call<'_>, digest: &Digest) -> Result<(Opened<'a>, u64)> {
     match (call.registry.open_blob(&call.repository, digest).await, call.upstream()) {
         (Ok((reader, size)), _) => Ok((Opened::Here(reader), size)),
+        (Err(RegistryError::BlobUnknown { .. }), Some(upstream)) if call.header(RANGE).is_none() => {
+            let blob = upstream.blob(&call.repository, digest, 0).await?;
+            Ok((Opened::Arriving(blob.stream), blob.size))
+        }
         (Err(RegistryError::BlobUnknown { .. }), Some(upstream)) => {
             Ok((Opened::Upstream(upstream), upstream.blob_size(&call.repository, digest).await?))
         }
