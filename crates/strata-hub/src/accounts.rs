@@ -20,7 +20,8 @@ const LONGEST_TEXT: usize = 200;
 /// Names that would be mistaken for something else in addresses.
 const RESERVED: &[&str] = &[
     "_", "account", "admin", "api", "explore", "healthz", "help", "index", "library", "login", "logout", "metrics",
-    "new", "operator", "r", "readyz", "search", "settings", "signin", "signup", "static", "token", "u", "v1", "v2",
+    "mirror", "new", "operator", "r", "readyz", "search", "settings", "signin", "signup", "static", "token", "u", "v1",
+    "v2",
 ];
 
 /// Section `[accounts]` of the configuration.
