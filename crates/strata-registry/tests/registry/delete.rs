@@ -33,9 +33,12 @@ async fn a_manifest_goes_with_its_tags_and_what_only_it_needs() {
         server.get(&format!("/v2/app/blobs/{digest}")).await.is(StatusCode::OK);
     }
     let own = one.layers[1].digest();
+    server.get(&format!("/v2/app/blobs/{own}")).await.is(StatusCode::OK);
+    assert!(server.collect().await > 0);
     server.get(&format!("/v2/app/blobs/{own}")).await.fails(StatusCode::NOT_FOUND, "BLOB_UNKNOWN");
     assert!(server.store.read().await.unwrap().object(&own).await.unwrap().is_none());
     server.send("DELETE", &format!("/v2/app/manifests/{}", two.digest())).await.is(StatusCode::ACCEPTED);
+    server.collect().await;
     assert_eq!(server.files("blobs"), 0);
 }
 

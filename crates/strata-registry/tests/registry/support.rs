@@ -1,7 +1,11 @@
 //! A registry on a free port of this machine, and a small client.
 
+// Each suite uses some of it.
+#![allow(dead_code)]
+
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
@@ -9,6 +13,7 @@ use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
 use strata_model::{Digest, MediaType};
 use strata_registry::{Registry, RegistryRules, RegistryService, router, serve};
+use strata_store::registry::Access;
 use strata_store::{Durability, Store, StoreOptions};
 use strata_testkit::{Image, Index};
 use tempfile::TempDir;
@@ -20,9 +25,11 @@ use tokio::task::JoinHandle;
 pub(crate) struct Server {
     pub(crate) directory: TempDir,
     pub(crate) store: Store,
+    pub(crate) registry: Registry,
     pub(crate) address: String,
     client: Client,
     rules: RegistryRules,
+    service: RegistryService,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
 }
@@ -33,11 +40,11 @@ pub(crate) fn open_store(directory: &Path) -> Store {
     Store::new(Arc::new(FsBlobs::open(directory)), Arc::new(FsPacks::open(directory)), Arc::new(catalog), options)
 }
 
-async fn listen(store: &Store, rules: RegistryRules) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
+async fn listen(registry: Registry, service: RegistryService) -> (String, oneshot::Sender<()>, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = router(Registry::new(store.clone(), rules), RegistryService::default());
+    let router = router(registry, service);
     let serving = tokio::spawn(async move {
         serve(listener, router, async { stopped.await.unwrap_or_default() }).await.unwrap();
     });
@@ -50,13 +57,23 @@ impl Server {
     }
 
     pub(crate) async fn with_rules(rules: RegistryRules) -> Server {
+        Server::with(rules, RegistryService::default()).await
+    }
+
+    pub(crate) async fn with_access(access: impl Access + 'static) -> Server {
+        let service = RegistryService { access: Arc::new(access), ..RegistryService::default() };
+        Server::with(RegistryRules::default(), service).await
+    }
+
+    pub(crate) async fn with(rules: RegistryRules, service: RegistryService) -> Server {
         // A second test of this process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = TempDir::new().unwrap();
         let store = open_store(directory.path());
-        let (address, stop, serving) = listen(&store, rules).await;
+        let registry = Registry::new(store.clone(), rules);
+        let (address, stop, serving) = listen(registry.clone(), service.clone()).await;
         let client = Client::builder().no_proxy().build().unwrap();
-        Server { directory, store, address, client, rules, stop: Some(stop), serving }
+        Server { directory, store, registry, address, client, rules, service, stop: Some(stop), serving }
     }
 
     /// Ends the server as a signal would, and starts one over the same directory.
@@ -65,8 +82,14 @@ impl Server {
         self.client = Client::builder().no_proxy().build().unwrap();
         (&mut self.serving).await.unwrap();
         self.store = open_store(self.directory.path());
-        let (address, stop, serving) = listen(&self.store, self.rules).await;
+        self.registry = Registry::new(self.store.clone(), self.rules);
+        let (address, stop, serving) = listen(self.registry.clone(), self.service.clone()).await;
         (self.address, self.stop, self.serving) = (address, Some(stop), serving);
+    }
+
+    /// Unlinks and removes all that nothing needs, without any delay.
+    pub(crate) async fn collect(&self) -> u64 {
+        self.registry.collect(Some(Duration::ZERO)).await.unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {

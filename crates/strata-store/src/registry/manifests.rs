@@ -178,6 +178,8 @@ impl Registry {
         }
         txn.promote_sparse(&digest).await?;
         txn.put_registry_link(repository.as_str(), &digest, LinkKind::Manifest).await?;
+        // Pushed again, it is as one that never lost a tag.
+        txn.delete_registry_review(repository.as_str(), &digest).await?;
         self.note(&mut *txn, repository, actor, Change::of(RegistryAction::Push, &digest)).await?;
         for new in &new.tags {
             self.put_tag(&mut *txn, repository, &new.tag, &digest, actor).await?;

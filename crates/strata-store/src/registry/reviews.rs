@@ -33,20 +33,20 @@ impl Registry {
     /// # Errors
     /// When catalog or backends fail. What was not done is done the next time.
     pub async fn collect(&self, idle_for: Option<Duration>) -> Result<u64> {
-        let mut freed = 0;
-        while let Some(more) = self.collect_some(idle_for).await? {
-            freed += more;
-        }
-        Ok(freed + self.store.collect_expired().await?)
-    }
-
-    /// One batch; `None` when nothing is due.
-    async fn collect_some(&self, idle_for: Option<Duration>) -> Result<Option<u64>> {
         let now = self.store.now();
         let (due, touched) = match idle_for {
             None => (now, now),
             Some(idle) => (i64::MAX, now.saturating_sub(nanoseconds(idle))),
         };
+        let mut freed = 0;
+        while let Some(more) = self.collect_some(due, touched).await? {
+            freed += more;
+        }
+        Ok(freed + self.store.collect_expired().await?)
+    }
+
+    /// One batch of what is due at `due` and was not touched after `touched`; `None` when there is nothing.
+    async fn collect_some(&self, due: i64, touched: i64) -> Result<Option<u64>> {
         if self.store.read().await?.registry_reviews(due, touched, 1).await?.is_empty() {
             return Ok(None);
         }
