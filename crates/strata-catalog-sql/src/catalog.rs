@@ -104,7 +104,8 @@ impl Connections {
     pub(crate) async fn write(&self, intent: &'static str) -> Result<Transaction> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         if writer.is_none() {
-            *writer = Some(self.database.connect()?);
+            // One that has synced the log before need not sync its directory again.
+            *writer = Some(self.database.reader()?);
         }
         let mut writer = OwnedMutexGuard::try_map(writer, Option::as_mut).map_err(|_| StoreError::Catalog {
             doing: intent,

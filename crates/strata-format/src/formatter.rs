@@ -1,5 +1,7 @@
 //! Rendering rows as `--format` says: docker's `formatter.Context`.
 
+use std::borrow::Borrow;
+
 use crate::{
     Error, table,
     template::{Map, Struct, Template, Value},
@@ -78,14 +80,14 @@ impl Formatter {
     ///
     /// # Errors
     /// [`Error::TemplateExecution`] for the first row that fails; nothing is printed then.
-    pub fn render(&self, rows: &[Value]) -> Result<String, Error> {
+    pub fn render(&self, rows: impl IntoIterator<Item = impl Borrow<Value>>) -> Result<String, Error> {
         let mut out = String::new();
         if self.is_table {
             out.push_str(&self.template.execute_header(&self.headers));
             out.push('\n');
         }
         for row in rows {
-            out.push_str(&self.template.execute(row)?);
+            out.push_str(&self.template.execute(row.borrow())?);
             out.push('\n');
         }
         Ok(if self.is_table { table::align(&out) } else { out })

@@ -10,7 +10,7 @@ use strata_format::template::Struct;
 use strata_format::{Value, duration, size, timestamp};
 
 use super::tree_view;
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::filters;
 use crate::output::{complain, print};
@@ -51,6 +51,7 @@ pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("images", "[OPTIONS] [REPOSITORY[:TAG]]", "List images", |context, flags| {
         Box::pin(run(context, flags))
     })
+    .completes(Completes::Repositories)
     .arity(Arity::AtMost(1))
     .flag("a/all", FlagKind::Bool, "Show all images (default hides intermediate and dangling images)")
     .flag("digests", FlagKind::Bool, "Show digests")
@@ -198,13 +199,14 @@ impl Style {
 fn render(found: &[ImageSummary], style: &Style, now: i64) -> Outcome<String> {
     let format = style.format();
     let with_digests = style.shows_digests || format.contains("{{.Digest}}");
-    let mut rows: Vec<Value> = Vec::new();
-    for summary in found {
+    // A row is made when it is written: together they would take more memory than all the rest.
+    let rows = found.iter().flat_map(|summary| {
         let columns = ImageColumns::new(summary, style.is_whole, now);
         let columns = if style.shows_times() { columns.with_time() } else { columns };
-        rows.extend(names(summary, with_digests, style.shows_digests).into_iter().map(|name| columns.row(name).into()));
-    }
-    Ok(Formatter::new(&format, HEADERS)?.render(&rows)?)
+        let names = names(summary, with_digests, style.shows_digests).into_iter();
+        names.map(move |name| Value::from(columns.row(name)))
+    });
+    Ok(Formatter::new(&format, HEADERS)?.render(rows)?)
 }
 
 /// What a row calls an image.

@@ -8,6 +8,8 @@ use crate::entry::{ContentDigest, PackId};
 
 /// Bytes gathered before they go to the sink.
 const BUFFER: usize = 1 << 20;
+/// Bytes from this number on go to the sink as they are: a copy costs more than a call.
+const LARGE: usize = 256 << 10;
 /// Holes shorter than this are written as zeros: smaller ones save no block worth its extent.
 const SHORTEST_HOLE: u64 = 64 << 10;
 
@@ -140,10 +142,11 @@ impl<S: PackSink> PackWriter<S> {
     }
 
     fn put(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if bytes.len() >= LARGE {
+            self.flush()?;
+            return self.write(bytes);
+        }
         while !bytes.is_empty() {
-            if self.buffer.is_empty() && bytes.len() >= BUFFER {
-                return self.write(bytes);
-            }
             let (now, later) = bytes.split_at(bytes.len().min(BUFFER - self.buffer.len()));
             self.buffer.extend_from_slice(now);
             bytes = later;
