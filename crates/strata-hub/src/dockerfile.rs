@@ -198,6 +198,50 @@ impl Hub {
     }
 }
 
+/// One step of an image's history, with the layer that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerStep {
+    /// The layer, as it is pulled; `None` where a step made none.
+    pub digest: Option<Digest>,
+    /// Its compressed bytes.
+    pub size: u64,
+    /// The instruction, as far as the history tells.
+    pub instruction: String,
+}
+
+impl Hub {
+    /// The steps and layers of an image of a repository, lowest first. Empty for what is no image.
+    ///
+    /// # Errors
+    /// `NotFound` without such a manifest.
+    pub async fn layer_steps(&self, repository: &RepositoryRow, image: &Digest) -> Result<Vec<LayerStep>> {
+        let not_found = || HubError::NotFound(format!("image {image} of repository {}", repository.full_name()));
+        let name: Repository = repository.full_name().parse().map_err(|_| not_found())?;
+        let stored = self.registry().manifest(&name, &Target::Digest(*image)).await?;
+        match parsed(&stored)? {
+            Manifest::Image(image) => Ok(steps(&self.config(&image).await?, &image.layers)),
+            Manifest::Index(_) => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Layers without history come last: a history may tell of some only, or lie.
+fn steps(config: &ImageConfig, layers: &[Descriptor]) -> Vec<LayerStep> {
+    let mut layers = layers.iter();
+    let mut steps = Vec::new();
+    for step in &config.history {
+        let layer = if step.empty_layer { None } else { layers.next() };
+        steps.push(LayerStep {
+            digest: layer.map(|layer| layer.digest),
+            size: layer.map_or(0, |layer| layer.size),
+            instruction: instruction(step).unwrap_or_default(),
+        });
+    }
+    let rest = layers.map(|layer| LayerStep { digest: Some(layer.digest), size: layer.size, instruction: String::new() });
+    steps.extend(rest);
+    steps
+}
+
 fn parsed(stored: &StoredManifest) -> Result<Manifest> {
     Manifest::parse(&stored.bytes, Some(&stored.media_type)).map_err(|error| HubError::Internal(error.to_string()))
 }

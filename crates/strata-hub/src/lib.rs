@@ -42,7 +42,7 @@ mod words;
 pub use access::{Challenge, audience};
 pub use accounts::{AccountSettings, AccountUpdate, NewUser, OneTimePassword, Registration};
 pub use audit::AuditAction;
-pub use dockerfile::{Dockerfile, DockerfileOrigin};
+pub use dockerfile::{Dockerfile, DockerfileOrigin, LayerStep};
 pub use error::{HubError, Result};
 pub use hub::{Hub, HubSettings};
 pub use identity::{Credential, Identity};

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::records::{Readable, RepositoryRow, SearchEntry, SearchHit, SearchOrder, SearchQuery, WantedWord};
+use crate::records::{
+    Readable, RepositoryRow, RepositoryStatus, SearchEntry, SearchHit, SearchOrder, SearchQuery, WantedWord,
+};
 use crate::words::{mistakes, spelled, variants, words};
 use crate::{Hub, HubRead, HubWrite, Result};
 
@@ -98,6 +100,28 @@ impl Hub {
         };
         let ids: Vec<i64> = hits.iter().map(|hit| hit.repository).collect();
         Ok(SearchResults { total, results: txn.repositories_by_id(&ids).await?, tag })
+    }
+}
+
+impl Hub {
+    /// Makes the index anew from the repositories' rows, some at a time: after a change of how text becomes words.
+    ///
+    /// # Errors
+    /// When the records fail; what was made before stays.
+    pub async fn rebuild_search(&self) -> Result<()> {
+        const BATCH: usize = 500;
+        let mut last = String::new();
+        loop {
+            let mut txn = self.write("making the search index anew").await?;
+            let rows = txn.repositories_after(&last, BATCH).await?;
+            let Some(row) = rows.last() else { return Ok(()) };
+            last = row.full_name();
+            for row in rows.iter().filter(|row| row.status == RepositoryStatus::Active) {
+                txn.delete_search_entry(row.id).await?;
+                index(&mut *txn, row).await?;
+            }
+            txn.commit().await?;
+        }
     }
 }
 

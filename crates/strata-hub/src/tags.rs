@@ -5,7 +5,7 @@ use strata_store::RegistryHistoryRow;
 use strata_store::registry::{NewTag, Replaces};
 
 use crate::patterns::Patterns;
-use crate::records::{RepositoryRow, Retention, TagFilter, TagOrder, TagRow};
+use crate::records::{RepositoryRow, RepositoryStatus, Retention, TagFilter, TagOrder, TagRow};
 use crate::repositories::active;
 use crate::{Hub, HubError, Result};
 
@@ -50,6 +50,17 @@ impl Hub {
     pub async fn tag(&self, repository: &RepositoryRow, tag: &str) -> Result<TagRow> {
         let found = self.read().await?.tag(repository.id, tag).await?;
         found.ok_or_else(|| HubError::NotFound(format!("tag {tag} of repository {}", repository.full_name())))
+    }
+
+    /// Compressed bytes of all images that tags point to, each once. What images share counts for each of them.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn storage_size(&self, repository: &RepositoryRow) -> Result<u64> {
+        let manifests = self.read().await?.described_manifests(repository.id).await?;
+        let images: std::collections::BTreeMap<Digest, u64> =
+            manifests.iter().flat_map(|manifest| &manifest.images).map(|image| (image.digest, image.size)).collect();
+        Ok(images.values().sum())
     }
 
     /// The tags on a digest, in natural order.
@@ -160,6 +171,27 @@ impl Hub {
         }
         self.catch_up().await?;
         Ok(removed)
+    }
+
+    /// Applies the rules of every repository that has any. To be called now and then.
+    ///
+    /// # Errors
+    /// When the store or the records fail.
+    pub async fn tend_repositories(&self) -> Result<()> {
+        const PAGE: usize = 500;
+        let mut last = String::new();
+        loop {
+            let rows = self.read().await?.repositories_after(&last, PAGE).await?;
+            let Some(row) = rows.last() else { return Ok(()) };
+            last = row.full_name();
+            let is_wanted = |row: &&RepositoryRow| row.retention.enabled && row.status == RepositoryStatus::Active;
+            for row in rows.iter().filter(is_wanted) {
+                let removed = self.apply_retention(&row.full_name(), "").await?;
+                if !removed.is_empty() {
+                    tracing::info!(repository = row.full_name(), tags = removed.len(), "removed tags by retention");
+                }
+            }
+        }
     }
 
     /// Lets whoever changed something see it at once.

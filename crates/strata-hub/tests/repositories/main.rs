@@ -1,0 +1,7 @@
+//! Repositories, tags, pulls, Dockerfiles and search, over a registry in a temporary directory.
+
+mod bench;
+mod following;
+mod rules;
+mod searching;
+mod support;
