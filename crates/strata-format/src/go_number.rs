@@ -1,5 +1,9 @@
 //! Floating point numbers as Go's `strconv.FormatFloat` writes them.
 
+/// Digits after which an `f64` has only zeros: none has more than 1074 after its point. Rust's own formatting panics at
+/// a precision beyond 65535, Go's takes any.
+const EXACT_DIGITS: usize = 1100;
+
 /// Writes `value` with a verb of `e`, `E`, `f`, `F`, `g` or `G`. Without a precision the shortest digits that read back
 /// as the same number are used. Exact ties round to even, as in C.
 pub(crate) fn format_float(value: f64, verb: char, precision: Option<usize>) -> String {
@@ -28,23 +32,24 @@ pub(crate) fn format_json(value: f64) -> String {
 }
 
 fn fixed(value: f64, precision: Option<usize>) -> String {
-    match precision {
-        Some(precision) => format!("{value:.precision$}"),
-        None => format!("{value}"),
-    }
+    let Some(precision) = precision else { return format!("{value}") };
+    let exact = precision.min(EXACT_DIGITS);
+    format!("{value:.exact$}{}", "0".repeat(precision - exact))
 }
 
 fn scientific(value: f64, precision: Option<usize>) -> String {
-    let text = match precision {
-        Some(precision) => format!("{value:.precision$e}"),
+    let exact = precision.map(|precision| precision.min(EXACT_DIGITS));
+    let text = match exact {
+        Some(exact) => format!("{value:.exact$e}"),
         None => format!("{value:e}"),
     };
     let (mantissa, exponent) = split(&text);
-    format!("{mantissa}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+    let zeros = "0".repeat(precision.unwrap_or(0) - exact.unwrap_or(0));
+    format!("{mantissa}{zeros}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
 fn general(value: f64, precision: Option<usize>) -> String {
-    let significant = precision.map(|precision| precision.max(1));
+    let significant = precision.map(|precision| precision.clamp(1, EXACT_DIGITS));
     let text = match significant {
         Some(digits) => format!("{value:.*e}", digits - 1),
         None => format!("{value:e}"),

@@ -43,6 +43,20 @@ fn run(source: &str) -> Result<String, Error> {
 }
 
 #[test]
+fn wide_fields() {
+    for (source, length) in [
+        ("{{printf \"%0100000d\" .Size}}", 100_000),
+        ("{{printf \"%.100000d\" .Size}}", 100_000),
+        ("{{printf \"%0100000.1f\" .Ratio}}", 100_000),
+        ("{{printf \"%.100000f\" .Ratio}}", 100_002),
+        ("{{printf \"%.100000e\" .Ratio}}", 100_006),
+        ("{{printf \"%.100000g\" .Ratio}}", 3),
+    ] {
+        assert_eq!(run(source).unwrap().len(), length, "{source}");
+    }
+}
+
+#[test]
 fn output() {
     let cases: &[(&str, &str)] = &[
         ("", ""),

@@ -168,6 +168,11 @@ fn with_type(value: &Value) -> String {
     }
 }
 
+/// The digits, with zeros before them up to this length. (`{:0>width$}` panics at a width beyond 65535.)
+fn zero_filled(digits: &str, least: usize) -> String {
+    format!("{}{digits}", "0".repeat(least.saturating_sub(digits.len())))
+}
+
 /// One printing directive.
 #[derive(Clone, Copy)]
 struct Verb {
@@ -321,7 +326,7 @@ impl Verb {
         if self.precision == Some(0) && number == 0 {
             return self.pad_spaces(out, "");
         }
-        self.pad_spaces(out, &format!("{sign}{prefix}{digits:0>least$}"));
+        self.pad_spaces(out, &format!("{sign}{prefix}{}", zero_filled(&digits, least)));
     }
 
     fn write_float(&self, out: &mut String, number: f64) {
@@ -339,7 +344,7 @@ impl Verb {
         match self.width.filter(|_| self.zero && number.is_finite()) {
             Some(width) => {
                 let least = width.saturating_sub(sign.len());
-                out.push_str(&format!("{sign}{digits:0>least$}"));
+                out.push_str(&format!("{sign}{}", zero_filled(digits, least)));
             }
             None => self.pad_spaces(out, &format!("{sign}{digits}")),
         }
