@@ -92,6 +92,7 @@ const LICENCES: &[&str] = &[
     "Unicode-3.0",
     "CC0-1.0",
     "Unlicense",
+    "CDLA-Permissive-2.0",
     "bzip2-1.0.6",
 ];
 
