@@ -15,8 +15,8 @@ use crate::error::{Failure, Result};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
-/// How often a push of a tag looks again when others move the tag at the same time.
-const TAG_ATTEMPTS: usize = 16;
+/// How often a push of a tag looks again when others move the tag at the same time. Each time, one of them succeeded.
+const TAG_ATTEMPTS: usize = 256;
 
 /// `GET`, `HEAD`: end-3. The stored bytes and type, whatever the client accepts.
 pub(super) async fn get(call: &Call<'_>, target: &str) -> Result {
