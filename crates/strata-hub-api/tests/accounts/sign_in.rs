@@ -223,7 +223,8 @@ async fn replicas_share_signing_keys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn registration_is_off_unless_it_is_open() {
-    let new = |name: &str| json!({ "username": name, "password": "my password", "email": format!("{name}@example.org") });
+    let new =
+        |name: &str| json!({ "username": name, "password": "my password", "email": format!("{name}@example.org") });
     let closed = World::empty(HubSettings::default()).await;
     closed.post("/v2/users/", None, new("eve")).await.is(StatusCode::FORBIDDEN);
 

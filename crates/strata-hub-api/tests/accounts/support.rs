@@ -128,8 +128,7 @@ impl World {
     /// Pushes the image.
     pub(crate) async fn push(&self, repository: &str, tag: &str, authorization: &str) {
         let authorization = Some(authorization);
-        for (descriptor, bytes) in self.image.blobs() {
-            let digest = descriptor.digest;
+        for (digest, bytes) in self.image.blobs() {
             let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
             let body = Body::Bytes("application/octet-stream", &bytes);
             self.send("POST", &path, authorization, body).await.is(StatusCode::CREATED);

@@ -1,0 +1,177 @@
+//! Signing in to the hub's API, and one's own account.
+
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use strata_hub::records::{AccountKind, AccountRow, MemberRole};
+use strata_hub::{AccountUpdate, Hub, HubError, NewUser};
+
+use crate::error::{Failure, Result};
+use crate::identity::{Client, Signed};
+use crate::input::Input;
+use crate::output::time;
+
+/// Lifetime of a token of `/v2/auth/token` in seconds, as on Docker Hub.
+const SHORT: u32 = 600;
+
+pub(super) fn routes() -> Router<Hub> {
+    Router::new()
+        .merge(super::both("/v2/users/login", post(log_in)))
+        .merge(super::both("/v2/auth/token", post(auth_token)))
+        .merge(super::both("/v2/users", post(register)))
+        .merge(super::both("/v2/users/{name}", get(user)))
+        .merge(super::both("/v2/user", get(own).patch(change)))
+        .merge(super::both("/v2/user/orgs", get(organizations)))
+        .merge(super::both("/api/v1/account/password", post(change_password)))
+}
+
+#[derive(Deserialize)]
+struct Login {
+    username: String,
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct Credentials {
+    identifier: String,
+    secret: String,
+}
+
+#[derive(Deserialize)]
+struct Registration {
+    username: String,
+    password: String,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    full_name: String,
+}
+
+#[derive(Deserialize)]
+struct PasswordChange {
+    username: String,
+    password: String,
+    new_password: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    full_name: Option<String>,
+    email: Option<String>,
+    private_by_default: Option<bool>,
+}
+
+/// `POST /v2/users/login`: a session.
+async fn log_in(State(hub): State<Hub>, client: Client, Input(login): Input<Login>) -> Result<Json<Value>> {
+    let lifetime = hub.settings().accounts.session_hours.saturating_mul(3600);
+    let token = session(&hub, &client, &login.username, &login.password, lifetime).await?;
+    Ok(Json(json!({ "token": token })))
+}
+
+/// `POST /v2/auth/token`: a session of ten minutes.
+async fn auth_token(State(hub): State<Hub>, client: Client, Input(shown): Input<Credentials>) -> Result<Json<Value>> {
+    let token = session(&hub, &client, &shown.identifier, &shown.secret, SHORT).await?;
+    Ok(Json(json!({ "access_token": token })))
+}
+
+async fn session(hub: &Hub, client: &Client, name: &str, secret: &str, lifetime: u32) -> Result<String> {
+    let identity = hub.authenticate(name, secret, Some(client.peer)).await.map_err(|error| match error {
+        HubError::Unauthenticated(_) => Failure::new(StatusCode::UNAUTHORIZED, "Incorrect authentication credentials"),
+        error => error.into(),
+    })?;
+    Ok(hub.session(&identity, lifetime).await?)
+}
+
+/// `POST /v2/users`: an account for oneself, where that is allowed.
+async fn register(
+    State(hub): State<Hub>,
+    client: Client,
+    Input(new): Input<Registration>,
+) -> Result<(StatusCode, Json<Value>)> {
+    let new = NewUser {
+        name: new.username,
+        password: Some(new.password),
+        full_name: new.full_name,
+        email: new.email,
+        is_administrator: false,
+    };
+    let account = hub.register(new, Some(client.peer)).await?;
+    Ok((StatusCode::CREATED, Json(public(&account))))
+}
+
+/// `GET /v2/users/{name}`: what everybody may know of an account.
+async fn user(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Json<Value>> {
+    Ok(Json(public(&hub.account(&name).await?)))
+}
+
+/// `GET /v2/user`: one's own account.
+async fn own(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>> {
+    Ok(Json(complete(&hub.account(&who.account).await?)))
+}
+
+/// `PATCH /v2/user`.
+async fn change(State(hub): State<Hub>, Signed(who): Signed, Input(change): Input<Change>) -> Result<Json<Value>> {
+    let update = AccountUpdate {
+        full_name: change.full_name,
+        email: change.email,
+        private_by_default: change.private_by_default,
+        ..AccountUpdate::default()
+    };
+    Ok(Json(complete(&hub.update_account(&who, &who.account, update).await?)))
+}
+
+/// `GET /v2/user/orgs`: the organizations that one is in.
+async fn organizations(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>> {
+    let organizations = hub.organizations_of(&who).await?;
+    let results: Vec<Value> = organizations.iter().map(|(account, role)| membership(account, *role)).collect();
+    Ok(Json(json!({ "count": results.len(), "next": null, "previous": null, "results": results })))
+}
+
+fn membership(account: &AccountRow, role: MemberRole) -> Value {
+    let mut document = public(account);
+    document["orgname"] = json!(account.name);
+    document["role"] = json!(role.as_str());
+    document
+}
+
+/// `POST /api/v1/account/password`: another password, by showing the old one; the only thing that a one-time password is
+/// good for.
+async fn change_password(
+    State(hub): State<Hub>,
+    client: Client,
+    Input(change): Input<PasswordChange>,
+) -> Result<StatusCode> {
+    hub.change_password(&change.username, &change.password, &change.new_password, Some(client.peer)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What everybody may know of an account.
+pub(super) fn public(account: &AccountRow) -> Value {
+    json!({
+        "id": account.name,
+        "username": account.name,
+        "full_name": account.full_name,
+        "date_joined": time(account.created),
+        "type": match account.kind {
+            AccountKind::User => "User",
+            AccountKind::Organization => "Organization",
+        },
+        "badge": account.is_verified_publisher.then_some("verified_publisher"),
+    })
+}
+
+/// What an account itself and administrators may know.
+pub(super) fn complete(account: &AccountRow) -> Value {
+    let mut document = public(account);
+    document["email"] = json!(account.email);
+    document["private_by_default"] = json!(account.private_by_default);
+    document["quota"] = json!(account.quota);
+    document["is_admin"] = json!(account.is_administrator);
+    document["is_active"] = json!(!account.is_disabled);
+    document["password_is_one_time"] = json!(account.password_is_one_time);
+    document
+}
