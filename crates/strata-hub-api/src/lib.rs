@@ -5,20 +5,26 @@
 //! | `courier` | posting webhooks |
 //! | `error` | failures as the Hub's clients read them |
 //! | `operations`, `telemetry` | health and metrics, what is counted |
+//! | `identity` | who sends a request |
+//! | `input`, `output` | what requests carry and answers are made of |
 //! | `routes` | one module for each family of endpoints |
-//! | `server`, `tls` | connections, and how they are encrypted |
+//! | `requests` | what happens to every request besides its answer |
+//! | `tls` | certificates from files |
 
 mod courier;
 mod error;
+mod identity;
+mod input;
 mod operations;
+mod output;
+mod requests;
 mod routes;
-mod server;
 mod telemetry;
 mod tls;
 
 pub use courier::HttpCourier;
 pub use operations::Operations;
-pub use routes::router;
-pub use server::{Server, listen};
+pub use requests::observed;
+pub use routes::{administration_router, openapi_document, router};
 pub use telemetry::Telemetry;
 pub use tls::{Certificate, TlsError};

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Section `[indexing]` of the configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct IndexingSettings {
     /// Whether the layers of pushed images are indexed. Indexes come with the contents of their files, so that a layer
     /// takes about its uncompressed size on disk besides what was pushed, less what layers share.

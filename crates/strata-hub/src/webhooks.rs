@@ -25,7 +25,7 @@ const LONGEST_SECRET: usize = 256;
 
 /// Section `[webhooks]` of the configuration.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct WebhookSettings {
     /// Hosts (names or addresses) that may be called although their addresses are private or this machine's own. Others
     /// with such addresses are not called, so that webhooks reach nothing inside that their owners could not.
@@ -33,8 +33,7 @@ pub struct WebhookSettings {
 }
 
 /// What a webhook can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WebhookEvent {
     /// A manifest was pushed.
     Push,
@@ -67,18 +66,15 @@ impl WebhookEvent {
 }
 
 /// A webhook as its owner describes it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct NewWebhook {
     /// What its owner calls it.
     pub name: String,
     /// `https://…` or `http://…`.
     pub url: String,
     /// What signs; a random one is made when none is given.
-    #[serde(default)]
     pub secret: Option<String>,
     /// What it is told; everything when empty.
-    #[serde(default)]
     pub events: Vec<WebhookEvent>,
 }
 
@@ -209,10 +205,8 @@ fn wants(webhook: &WebhookRow, event: WebhookEvent) -> bool {
 }
 
 fn joined(events: &[WebhookEvent]) -> String {
-    let events = if events.is_empty() { &WebhookEvent::ALL[..] } else { events };
-    let mut words: Vec<_> = events.iter().map(|event| event.as_str()).collect();
-    words.dedup();
-    words.join(",")
+    let wanted = WebhookEvent::ALL.iter().filter(|event| events.is_empty() || events.contains(event));
+    wanted.map(|event| event.as_str()).collect::<Vec<_>>().join(",")
 }
 
 /// What is sent. A push tells the tags that were set with it: they follow in the history with the same time.
@@ -232,7 +226,7 @@ fn body(event: WebhookEvent, entry: &RegistryHistoryRow, later: &[RegistryHistor
     }
     let time = jiff::Timestamp::from_nanosecond(entry.time.into()).unwrap_or_default();
     serde_json::json!({
-        "event": event,
+        "event": event.as_str(),
         "sequence": entry.sequence,
         "repository": entry.repository,
         "tags": tags,

@@ -112,7 +112,7 @@ pub trait OperationChanges: OperationRows {
     async fn put_webhook(&mut self, row: &WebhookRow) -> Result<()>;
     /// Removes a webhook with its deliveries; `false` when it was not there.
     async fn delete_webhook(&mut self, id: &str) -> Result<bool>;
-    /// Removes all webhooks of a repository.
+    /// Removes all webhooks of a repository, with their deliveries.
     async fn delete_webhooks_of(&mut self, repository: &str) -> Result<()>;
     /// Queues a delivery.
     async fn insert_delivery(&mut self, row: &DeliveryRow) -> Result<()>;
