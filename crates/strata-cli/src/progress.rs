@@ -10,7 +10,7 @@ mod words;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use strata_model::{DiffId, Digest};
+use strata_model::{DiffId, Digest, Repository};
 use strata_transfer::{Phase, Progress, ProgressEvent};
 
 use crate::context::Context;
@@ -66,33 +66,16 @@ struct State {
     is_known: bool,
     last: HashMap<Digest, Phase>,
     has_begun: bool,
-    /// From which repository a registry mounts a blob.
+    /// From which repository the registry mounted a blob.
     origins: HashMap<Digest, String>,
+    /// What happened while another transfer had the screen: of each blob's phases the latest event.
+    held: Option<Vec<ProgressEvent>>,
     live: live::Live,
 }
 
 impl LayerProgress {
     /// Progress in these words; `heading` is printed when the transfer begins.
     pub(crate) fn new(display: Display, words: Words, shown: Shown, heading: Option<String>) -> Arc<LayerProgress> {
-        LayerProgress::with_origins(display, words, shown, heading, HashMap::new())
-    }
-
-    /// The progress of a push; `origins` says from which repository each blob would be mounted.
-    pub(crate) fn of_push(
-        display: Display,
-        names: HashMap<Digest, String>,
-        origins: HashMap<Digest, String>,
-    ) -> Arc<LayerProgress> {
-        LayerProgress::with_origins(display, Words::Push, Shown::Known(names), None, origins)
-    }
-
-    fn with_origins(
-        display: Display,
-        words: Words,
-        shown: Shown,
-        heading: Option<String>,
-        origins: HashMap<Digest, String>,
-    ) -> Arc<LayerProgress> {
         let state = State {
             display,
             words,
@@ -102,10 +85,24 @@ impl LayerProgress {
             is_known: false,
             last: HashMap::new(),
             has_begun: false,
-            origins,
+            origins: HashMap::new(),
+            held: None,
             live: live::Live::new(),
         };
         Arc::new(LayerProgress { state: Mutex::new(state) })
+    }
+
+    /// Keeps what happens from the screen until [`LayerProgress::show`]: another transfer has it.
+    pub(crate) fn hold(&self) {
+        self.lock().held = Some(Vec::new());
+    }
+
+    /// Shows what was held, and from now on what happens.
+    pub(crate) fn show(&self) {
+        let mut state = self.lock();
+        for event in state.held.take().into_iter().flatten() {
+            state.event(event);
+        }
     }
 
     /// Whether anything was transferred: from then on docker tells errors in its stream.
@@ -134,6 +131,10 @@ impl Progress for LayerProgress {
     fn event(&self, event: ProgressEvent) {
         self.lock().event(event);
     }
+
+    fn mounted_from(&self, digest: Digest, repository: &Repository) {
+        self.lock().origins.insert(digest, repository.to_string());
+    }
 }
 
 impl State {
@@ -147,6 +148,14 @@ impl State {
     }
 
     fn event(&mut self, event: ProgressEvent) {
+        if let Some(held) = &mut self.held {
+            self.has_begun = true;
+            match held.iter_mut().find(|former| former.digest == event.digest && former.phase == event.phase) {
+                Some(former) => *former = event,
+                None => held.push(event),
+            }
+            return;
+        }
         self.begin();
         let Some(name) = self.name(&event) else { return };
         if self.is_known && event.phase == Phase::Existed {

@@ -18,7 +18,7 @@ const ANY_ERROR: u8 = 1;
 const BROKEN_PIPE: u8 = 141;
 
 /// A command that failed: what is told, and the exit code.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     /// Lines for stderr; empty when all has been said.
     pub(crate) message: String,
@@ -54,6 +54,15 @@ impl Failure {
     /// An end of which everything has been said.
     pub(crate) fn silent(code: u8) -> Failure {
         Failure { message: String::new(), hint: None, code }
+    }
+
+    /// The same, naming what failed of several things.
+    #[must_use]
+    pub(crate) fn about(self, what: &str) -> Failure {
+        if self.message.is_empty() {
+            return self;
+        }
+        Failure { message: format!("{what}: {}", self.message), ..self }
     }
 
     /// The same without docker's daemon prefix: what is told in a stream that had already begun.

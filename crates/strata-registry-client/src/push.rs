@@ -69,6 +69,7 @@ impl ImageSink for RepositoryClient {
             }
             match self.mount(&endpoint, &descriptor.digest, origin).await {
                 Ok(Mount::Mounted) => {
+                    progress.mounted_from(descriptor.digest, origin);
                     progress.event(event(descriptor, Phase::Mounted, 0));
                     return Ok(BlobOutcome::Mounted);
                 }

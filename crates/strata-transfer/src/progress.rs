@@ -1,6 +1,6 @@
 //! Typed progress of a copy. The progress bar, docker's plain lines and its JSON stream are renderers of these events.
 
-use strata_model::Digest;
+use strata_model::{Digest, Repository};
 
 /// How far a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,9 @@ pub struct ProgressEvent {
 pub trait Progress: Send + Sync {
     /// One event.
     fn event(&self, event: ProgressEvent);
+
+    /// The repository of the same registry that a blob is linked from; its [`Phase::Mounted`] follows.
+    fn mounted_from(&self, _digest: Digest, _repository: &Repository) {}
 }
 
 /// Takes no notice.

@@ -1,15 +1,21 @@
 //! `pull`: from a registry into the store.
 
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
 use strata_engine::{PullOutcome, PullRequest, Pulled, all_tags, plan_pull, pull};
 use strata_format::size::human_size;
 use strata_format::table;
 use strata_model::{Platform, Reference};
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{complain, print, print_line};
 use crate::progress::{Display, LayerProgress, Shown, Words};
 use crate::report::{Failure, Failures, Outcome};
+
+/// How many images are pulled at the same time.
+const AT_ONCE: usize = 3;
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(
@@ -18,6 +24,7 @@ pub(super) fn definition() -> CommandDefinition {
         "Download an image from a registry",
         |context, flags| Box::pin(run(context, flags)),
     )
+    .completes(Completes::Images)
     .arity(Arity::OneOrMore)
     .on_workers()
     .flag("a/all-tags", FlagKind::Bool, "Download all tagged images in the repository")
@@ -49,30 +56,68 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         is_quiet: flags.is_set("quiet"),
         is_verbose: flags.is_set("verbose"),
     };
+    let names = flags.arguments();
     let mut failures = Failures::default();
-    for name in flags.arguments() {
-        let outcome = if flags.is_set("dry-run") {
-            job.plan(&name).await
-        } else if flags.is_set("all-tags") {
-            job.pull_all_tags(&name).await
-        } else {
-            job.pull(&name).await
-        };
-        failures.note(outcome);
+    if !flags.is_set("dry-run") && !flags.is_set("all-tags") {
+        job.pull_together(&names, &mut failures).await;
+        return failures.outcome();
+    }
+    for name in &names {
+        failures.note(match flags.is_set("dry-run") {
+            true => job.plan(name).await,
+            false => job.pull_all_tags(name).await,
+        });
     }
     failures.outcome()
 }
 
+/// One pull and its part of the screen.
+struct Transfer {
+    reference: Reference,
+    /// Whether the user gave no tag.
+    is_default: bool,
+    progress: Arc<LayerProgress>,
+}
+
 impl Job<'_> {
-    async fn pull(&self, name: &str) -> Outcome {
+    /// Pulls names side by side. Each has the screen for itself, in the order of the command line: what happens to the
+    /// others meanwhile is shown when it is their turn.
+    async fn pull_together(&self, names: &[String], failures: &mut Failures) {
+        let transfers: Vec<Outcome<Transfer>> = names.iter().map(|name| self.transfer(name)).collect();
+        let pulls = transfers.iter().flatten().map(|transfer| self.pull_one(transfer));
+        let mut pulls = futures_util::stream::iter(pulls).buffered(AT_ONCE);
+        for (name, transfer) in names.iter().zip(&transfers) {
+            let outcome = match transfer {
+                Err(failure) => Err(failure.clone()),
+                Ok(transfer) => self.show(transfer, &mut pulls).await,
+            };
+            failures.note(if names.len() > 1 { outcome.map_err(|failure| failure.about(name)) } else { outcome });
+        }
+    }
+
+    fn transfer(&self, name: &str) -> Outcome<Transfer> {
         let reference = self.context.reference(name)?;
-        if reference.is_name_only() && !self.is_quiet {
+        let is_default = reference.is_name_only();
+        let reference = reference.with_default_tag();
+        let progress = self.progress(&reference);
+        progress.hold();
+        Ok(Transfer { reference, is_default, progress })
+    }
+
+    /// Gives a transfer the screen until the next of `pulls`, which is its own, ends.
+    async fn show(
+        &self,
+        transfer: &Transfer,
+        pulls: &mut (impl futures_util::Stream<Item = Outcome<Pulled>> + Unpin),
+    ) -> Outcome {
+        if transfer.is_default && !self.is_quiet {
             print_line("Using default tag: latest")?;
         }
-        let reference = reference.with_default_tag();
-        let pulled = self.pull_one(&reference).await?;
-        self.print_status(&reference.familiar(), pulled.outcome)?;
-        print_line(&reference)
+        transfer.progress.show();
+        let pulled = pulls.next().await.ok_or_else(|| Failure::bare("a pull was not made"))?;
+        let pulled = self.print_end(&transfer.reference, &transfer.progress, pulled)?;
+        self.print_status(&transfer.reference.familiar(), pulled.outcome)?;
+        print_line(&transfer.reference)
     }
 
     async fn pull_all_tags(&self, name: &str) -> Outcome {
@@ -82,7 +127,10 @@ impl Job<'_> {
         }
         let mut outcome = PullOutcome::UpToDate;
         for tag in all_tags(self.context.client()?, &reference).await? {
-            if self.pull_one(&reference.with_tag(tag)).await?.outcome == PullOutcome::Downloaded {
+            let reference = reference.with_tag(tag);
+            let transfer = Transfer { progress: self.progress(&reference), reference, is_default: false };
+            let pulled = self.pull_one(&transfer).await;
+            if self.print_end(&transfer.reference, &transfer.progress, pulled)?.outcome == PullOutcome::Downloaded {
                 outcome = PullOutcome::Downloaded;
             }
         }
@@ -90,20 +138,25 @@ impl Job<'_> {
         print_line(reference.name())
     }
 
-    /// Pulls one tag or digest; prints its block up to the line with the digest.
-    async fn pull_one(&self, reference: &Reference) -> Outcome<Pulled> {
+    fn progress(&self, reference: &Reference) -> Arc<LayerProgress> {
         let heading = match (reference.digest(), reference.tag()) {
             (None, Some(tag)) => format!("{tag}: Pulling from {}", reference.repository()),
             _ => format!("{reference}: Pulling from {}", reference.repository()),
         };
-        let display = Display::choose(self.context, self.is_quiet);
-        let progress = LayerProgress::new(display, Words::Pull, Shown::Layers, Some(heading));
+        LayerProgress::new(Display::choose(self.context, self.is_quiet), Words::Pull, Shown::Layers, Some(heading))
+    }
+
+    async fn pull_one(&self, transfer: &Transfer) -> Outcome<Pulled> {
         let client = self.context.client()?;
-        let pulled = match pull(self.context.store()?, client, &self.request(reference), &*progress).await {
+        Ok(pull(self.context.store()?, client, &self.request(&transfer.reference), &*transfer.progress).await?)
+    }
+
+    /// Ends the progress of a pull, up to the line with the digest.
+    fn print_end(&self, reference: &Reference, progress: &LayerProgress, pulled: Outcome<Pulled>) -> Outcome<Pulled> {
+        let pulled = match pulled {
             Ok(pulled) => pulled,
-            Err(error) => {
+            Err(failure) => {
                 progress.abandon();
-                let failure = Failure::from(error);
                 return Err(if progress.has_begun() { failure.without_prefix() } else { failure });
             }
         };

@@ -1,21 +1,18 @@
 //! `push`: from the store to a registry.
 
-use std::collections::{HashMap, HashSet};
+use strata_engine::{EngineError, PushRequest, PushTarget, prepare_push, push_target};
 
-use strata_engine::{EngineError, PushRequest, PushTarget, load_documents, prepare_push, push_target};
-use strata_model::{Digest, Reference};
-use strata_store::Store;
-
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{complain, print_line};
-use crate::progress::{Display, LayerProgress, diff_id_names, topmost_first};
+use crate::progress::{Display, LayerProgress, Shown, Words, diff_id_names, topmost_first};
 use crate::report::{Failure, Outcome};
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("push", "[OPTIONS] NAME[:TAG]", "Upload an image to a registry", |context, flags| {
         Box::pin(run(context, flags))
     })
+    .completes(Completes::Images)
     .arity(Arity::Exactly(1))
     .on_workers()
     .flag("a/all-tags", FlagKind::Bool, "Push all tags of an image to the repository")
@@ -54,12 +51,11 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     // From here on docker's answer is a stream, whose errors have no prefix.
     let in_stream = |error: EngineError| Failure::from(error).without_prefix();
     let lease = store.lease("push").await?;
-    let origins = mount_origins(store, &reference).await?;
     for target in prepare_push(store, &lease, &request).await.map_err(in_stream)? {
         let display = Display::choose(context, is_quiet);
         announce(&target, display)?;
-        let names = diff_id_names(&target.layers);
-        let progress = LayerProgress::of_push(display, names, origins.clone());
+        let shown = Shown::Known(diff_id_names(&target.layers));
+        let progress = LayerProgress::new(display, Words::Push, shown, None);
         let pushed = push_target(store, context.client()?, &request, &target, &*progress).await;
         progress.finish();
         let pushed = pushed.map_err(in_stream)?;
@@ -79,25 +75,4 @@ fn announce(target: &PushTarget, display: Display) -> Outcome {
         }
     }
     Ok(())
-}
-
-/// For each blob of local images that are known from the target's registry: the first of their repositories there, which is
-/// where the registry is asked to mount it from.
-async fn mount_origins(store: &Store, target: &Reference) -> Outcome<HashMap<Digest, String>> {
-    let prefix = format!("{}/", target.host());
-    let txn = store.read().await?;
-    let mut origins = HashMap::new();
-    let mut seen = HashSet::new();
-    for row in txn.digest_names().await? {
-        let Some(path) = row.repository.strip_prefix(&prefix) else { continue };
-        if path == target.repository().as_str() || !seen.insert((row.image, path.to_owned())) {
-            continue;
-        }
-        let Some(image) = txn.image(&row.image).await? else { continue };
-        let Ok(documents) = load_documents(&*txn, &image).await else { continue };
-        for layer in &documents.image().layers {
-            origins.entry(layer.digest).or_insert_with(|| path.to_owned());
-        }
-    }
-    Ok(origins)
 }
