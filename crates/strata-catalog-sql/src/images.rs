@@ -37,6 +37,9 @@ fn digest_name(row: &Row<'_>) -> Result<DigestNameRow> {
     Ok(DigestNameRow { repository: row.get(0)?, digest: digest(row, 1)?, image: ImageId(digest(row, 2)?) })
 }
 
+/// How many changes of names are kept; the oldest go first.
+const NAME_CHANGES: i64 = 100_000;
+
 impl Session {
     pub(crate) fn image(&self, id: &ImageId) -> Result<Option<ImageRow>> {
         self.row(&format!("SELECT {IMAGE} FROM images WHERE id = ?1"), [id.to_string()], image)
@@ -79,6 +82,11 @@ impl Session {
     pub(crate) fn digest_names(&self) -> Result<Vec<DigestNameRow>> {
         let sql = "SELECT repository, digest, image FROM digest_names ORDER BY repository, digest, image";
         self.rows(sql, [], digest_name)
+    }
+
+    pub(crate) fn digest_names_of_repository(&self, repository: &str) -> Result<Vec<DigestNameRow>> {
+        let sql = "SELECT repository, digest, image FROM digest_names WHERE repository = ?1 ORDER BY digest, image";
+        self.rows(sql, [repository], digest_name)
     }
 
     pub(crate) fn digest_names_of_image(&self, image: &ImageId) -> Result<Vec<DigestNameRow>> {
@@ -151,8 +159,9 @@ impl Session {
             "INSERT INTO name_history (sequence, repository, tag, platform, image, time)
              VALUES ((SELECT COALESCE(MAX(sequence), 0) + 1 FROM name_history), ?1, ?2, ?3, ?4, ?5)",
             params![repository, tag, platform, image, time],
-        )
-        .map(drop)
+        )?;
+        let oldest = "DELETE FROM name_history WHERE sequence <= (SELECT MAX(sequence) FROM name_history) - ?1";
+        self.execute(oldest, [NAME_CHANGES]).map(drop)
     }
 
     pub(crate) fn put_digest_name(&self, row: &DigestNameRow) -> Result<()> {

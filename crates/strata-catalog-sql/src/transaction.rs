@@ -185,6 +185,10 @@ impl ReadTxn for Transaction {
         self.session().digest_names()
     }
 
+    async fn digest_names_of_repository(&self, repository: &str) -> Result<Vec<DigestNameRow>> {
+        self.session().digest_names_of_repository(repository)
+    }
+
     async fn digest_names_of_image(&self, image: &ImageId) -> Result<Vec<DigestNameRow>> {
         self.session().digest_names_of_image(image)
     }

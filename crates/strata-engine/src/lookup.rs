@@ -78,8 +78,8 @@ async fn find_by_name(
     platform: Option<&Platform>,
 ) -> Result<Option<FoundImage>> {
     if let Some(digest) = reference.digest() {
-        let rows = txn.digest_names().await?;
-        let row = rows.into_iter().find(|row| row.repository == reference.name() && row.digest == digest);
+        let rows = txn.digest_names_of_repository(&reference.name()).await?;
+        let row = rows.into_iter().find(|row| row.digest == digest);
         let Some(row) = row else { return Ok(None) };
         let image = txn.image(&row.image).await?;
         return Ok(image.map(|image| FoundImage { row: image, by: FoundBy::Digest(row) }));

@@ -176,8 +176,8 @@ async fn up_to_date(
     platform: Option<&Platform>,
 ) -> Result<Option<ImageId>> {
     let txn = store.read().await?;
-    let known = txn.digest_names().await?;
-    let images = known.iter().filter(|row| row.repository == reference.name() && row.digest == resolved.digest);
+    let known = txn.digest_names_of_repository(&reference.name()).await?;
+    let images = known.iter().filter(|row| row.digest == resolved.digest);
     let wanted = platform.cloned().unwrap_or_else(Platform::host);
     for row in images {
         let Some(image) = txn.image(&row.image).await? else { continue };

@@ -1,18 +1,17 @@
 //! The merged view of an image, and its EROFS image in the store's cache.
 
-use std::io::{self, Write};
+use std::convert::Infallible;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use strata_erofs::{Places, write_image};
 use strata_layer::{ContentDigest, ImageView, LayerIndex, merge};
 use strata_model::{ChainId, DiffId, ImageConfig, MAX_MANIFEST_SIZE, Manifest, Raw};
-use strata_store::{Acceptance, BlobBytes, ImageRow, PackFile, Store, StoreError};
+use strata_store::{Acceptance, BlobBytes, ChunkWriter, ImageRow, PackFile, Store, StoreError};
 use strata_transfer::TransferError;
 
 use crate::{EngineError, Result, load_documents};
-
-const CHUNK: usize = 1 << 20;
 
 /// Whether a pull or load prepares images for mounting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,15 +130,14 @@ impl Acceptance for ViewAcceptance<'_> {
 
 async fn write_view(store: &Store, chain: &ChainId, opened: OpenedView) -> Result<()> {
     let mut target = store.begin_view().await?;
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Result<_, Infallible>>(4);
     let writer = tokio::task::spawn_blocking(move || {
         let places = PackPlaces(&opened.packs);
-        let mut out = Chunks { sender, buffer: Vec::with_capacity(CHUNK) };
+        let mut out = ChunkWriter::new(sender);
         write_image(&opened.view, &places, &mut out)?;
         out.flush().map_err(strata_erofs::WriteError::from)
     });
-    while let Some(chunk) = receiver.recv().await {
-        let chunk: Vec<u8> = chunk;
+    while let Some(Ok(chunk)) = receiver.recv().await {
         target.write(&chunk).await?;
     }
     writer
@@ -160,29 +158,5 @@ impl Places for PackPlaces<'_> {
 
     fn length(&self, pack: usize) -> u64 {
         self.0.get(pack).map_or(0, |pack| pack.length())
-    }
-}
-
-/// Sends what is written in large chunks.
-struct Chunks {
-    sender: tokio::sync::mpsc::Sender<Vec<u8>>,
-    buffer: Vec<u8>,
-}
-
-impl Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= CHUNK {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
-        self.sender.blocking_send(full).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -334,6 +334,8 @@ pub trait ReadTxn: Send + Sync {
     async fn names_of_image(&self, image: &ImageId) -> Result<Vec<NameRow>>;
     /// Every repository digest.
     async fn digest_names(&self) -> Result<Vec<DigestNameRow>>;
+    /// The repository digests of one repository.
+    async fn digest_names_of_repository(&self, repository: &str) -> Result<Vec<DigestNameRow>>;
     /// The repository digests of one image.
     async fn digest_names_of_image(&self, image: &ImageId) -> Result<Vec<DigestNameRow>>;
 
@@ -443,7 +445,8 @@ pub trait WriteTxn: ReadTxn {
     async fn touch_image(&mut self, id: &ImageId, used: i64) -> Result<()>;
     /// Removes an image with its names and repository digests.
     async fn delete_image(&mut self, id: &ImageId) -> Result<()>;
-    /// Sets a name; the old one of that platform is gone. Notes the change in the name's history.
+    /// Sets a name; the old one of that platform is gone. Notes the change in the history of names, which keeps the newest
+    /// 100,000.
     async fn put_name(&mut self, row: &NameRow) -> Result<()>;
     /// Removes a name; `false` when it was not there.
     async fn delete_name(&mut self, repository: &str, tag: &str, platform: &str) -> Result<bool>;

@@ -43,7 +43,7 @@ pub use fsck::{Depth, FsckReport, Problem, Repair};
 pub use gc::Collection;
 pub use ingest::{IngestedLayer, LayerIngest, layer_media_type};
 pub use lease::{Lease, layers_left_behind};
-pub use object_reader::{LayerReader, ObjectReader, PackContents};
+pub use object_reader::{ChunkWriter, LayerReader, ObjectReader, PackContents};
 pub use packs::{NewPack, PackFile, Packs};
 pub use place::{Acceptance, StoreSink, StoreSource};
 pub use publish::{NewImage, PublishedImage, set_name};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use strata_layer::{ContentDigest, Contents, LayerError, LayerIndex, PackId, Skeleton, write_tar};
 use strata_model::Digest;
 use strata_transfer::{BlobStream, TransferError};
+use tokio::sync::mpsc;
 
 use crate::store::read_whole;
 use crate::{BlobBytes, ObjectRow, PackFile, Result, Store, StoreError};
@@ -160,9 +161,9 @@ impl ObjectReader {
 
     /// The bytes from `from` on as a stream; a blocking thread reads at most four chunks ahead.
     pub fn stream(self, from: u64) -> BlobStream {
-        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        let (sender, receiver) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
-            let mut out = ChunkSender { sender: sender.clone(), buffer: Vec::with_capacity(CHUNK) };
+            let mut out = ChunkWriter::new(sender.clone());
             let result = self.write_to(from, &mut out).and_then(|()| out.flush());
             if let Err(error) = result {
                 let kind = strata_model::ErrorKind::Storage;
@@ -195,13 +196,20 @@ impl Write for Skip<'_> {
     }
 }
 
-/// Sends what is written as chunks to an async reader.
-struct ChunkSender {
-    sender: tokio::sync::mpsc::Sender<Result<Bytes, TransferError>>,
+/// Sends what is written on a blocking thread in chunks of 256 KiB to an async reader; to be flushed at the end.
+pub struct ChunkWriter<E> {
+    chunks: mpsc::Sender<Result<Bytes, E>>,
     buffer: Vec<u8>,
 }
 
-impl Write for ChunkSender {
+impl<E> ChunkWriter<E> {
+    /// A writer into this channel.
+    pub fn new(chunks: mpsc::Sender<Result<Bytes, E>>) -> ChunkWriter<E> {
+        ChunkWriter { chunks, buffer: Vec::with_capacity(CHUNK) }
+    }
+}
+
+impl<E> Write for ChunkWriter<E> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= CHUNK {
@@ -210,11 +218,12 @@ impl Write for ChunkSender {
         Ok(bytes.len())
     }
 
+    /// Fails with `BrokenPipe` when the reader is gone.
     fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() {
             return Ok(());
         }
         let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
-        self.sender.blocking_send(Ok(full.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.chunks.blocking_send(Ok(full.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use strata_archive::{ArchiveWriter, SavedImage, SavedVariant};
 use strata_model::{Descriptor, Digest, Manifest, Raw, Reference};
 use strata_registry_client::DockerDaemon;
-use strata_store::{Lease, Store, StoreError};
+use strata_store::{ChunkWriter, Lease, Store, StoreError};
 use strata_transfer::{BlobOutcome, BlobSpec, ImageSink, ImageSource, Progress};
+use tokio::sync::mpsc;
 
 use super::CopyOptions;
 use super::choice::{Wanted, choose_image, choose_variant};
-use super::pipe::ChunkWriter;
+use super::pipe::DEPTH;
 use crate::layout_directory::NewFile;
 use crate::load::read_images;
 use crate::save::write_archive;
@@ -183,7 +184,8 @@ pub(super) async fn load_into(
     writer: ArchiveWriter,
     progress: Arc<dyn Progress>,
 ) -> Result<()> {
-    let (out, abort, mut chunks) = ChunkWriter::channel();
+    let (abort, mut chunks) = mpsc::channel(DEPTH);
+    let out = ChunkWriter::new(abort.clone());
     let body = futures_util::stream::poll_fn(move |context| chunks.poll_recv(context));
     let write = async move {
         let written = write_archive(store, writer, out, progress).await.map(drop);

@@ -347,6 +347,9 @@ async fn deleting_an_image_takes_its_names(catalog: &impl Catalog) {
     refused(txn.put_digest_name(&digest_name("s", digest("absent"), a)).await);
     assert_eq!(txn.digest_names().await.unwrap().len(), 3);
     assert_eq!(txn.digest_names_of_image(&a).await.unwrap().len(), 2);
+    let of_repository = txn.digest_names_of_repository("r").await.unwrap();
+    assert!(!of_repository.is_empty() && of_repository.iter().all(|row| row.repository == "r"), "{of_repository:?}");
+    assert!(txn.digest_names_of_repository("nosuch").await.unwrap().is_empty());
     txn.delete_digest_name(&digest_name("s", digest("manifest"), a)).await.unwrap();
     assert_eq!(txn.digest_names_of_image(&a).await.unwrap(), [digest_name("r", digest("manifest"), a)]);
     txn.delete_image(&a).await.unwrap();

@@ -90,7 +90,7 @@ CREATE TABLE names (
 ) WITHOUT ROWID;
 CREATE INDEX names_image ON names (image);
 
--- Append-only; `image` is null where the name was removed.
+-- What names were set to, the oldest changes beyond 100,000 dropped; `image` is null where the name was removed.
 CREATE TABLE name_history (
     sequence BIGINT NOT NULL PRIMARY KEY,
     repository TEXT NOT NULL,
