@@ -12,13 +12,15 @@ mod staging;
 
 use std::sync::Arc;
 
-use strata_model::{Digest, Platform, Reference, Tag, Target};
+use strata_model::{Descriptor, Digest, Platform, Reference, Tag, Target};
 use strata_registry_client::{DockerDaemon, RegistryClient};
 use strata_store::{Lease, LeaseItem, Store, StoreSink, StoreSource};
 use strata_transfer::{
-    BlobOutcome, BlobSpec, Copied, CopyLimits, CopyPlan, ImageSink, ImageSource, PlatformChoice, Progress, copy,
+    BlobOutcome, BlobSpec, Copied, CopyLimits, CopyPlan, ImageSink, ImageSource, Phase, PlatformChoice, Progress,
+    ProgressEvent, Silent, copy,
 };
 
+pub(crate) use pipe::ChunkReader;
 pub use place::{ArchiveEntry, Place};
 
 use crate::copy::choice::Wanted;
@@ -88,7 +90,7 @@ pub async fn copy_images(
     options: &CopyOptions,
     progress: Arc<dyn Progress>,
 ) -> Result<CopyReport> {
-    let job = Job { store, client, options, progress };
+    let job = Job { store, client, options, progress, started: store.now() };
     if from.streams() && to.streams() {
         let source = job.streaming_source(from)?;
         return job.copy_streaming(&source, to).await;
@@ -110,6 +112,8 @@ struct Job<'a> {
     client: &'a RegistryClient,
     options: &'a CopyOptions,
     progress: Arc<dyn Progress>,
+    /// When the copy began, nanoseconds since 1970.
+    started: i64,
 }
 
 /// A source, and what is wanted of it.
@@ -170,24 +174,24 @@ impl Job<'_> {
                 };
                 let repository = self.client.repository(reference.host(), reference.repository());
                 let sink = repository.with_target(reference.target()).with_mount_candidates(mounts);
-                self.send(source, &sink).await.map(|copied| report(&copied))
+                self.send(source, &sink, &*self.progress).await.map(|copied| report(&copied))
             }
             Place::Layout { directory, name } => {
                 let sink = LayoutDirectory::create(directory, name.clone())?;
-                self.send(source, &sink).await.map(|copied| report(&copied))
+                self.send(source, &sink, &*self.progress).await.map(|copied| report(&copied))
             }
             other => Err(EngineError::invalid(format!("{other} does not stream"))),
         }
     }
 
-    async fn send(&self, source: &Source, sink: &dyn ImageSink) -> Result<Copied> {
+    async fn send(&self, source: &Source, sink: &dyn ImageSink, progress: &dyn Progress) -> Result<Copied> {
         let (target, platforms) = (source.target.clone(), source.platforms.clone());
         let plan = CopyPlan { target, platforms, limits: self.options.limits };
         match self.options.format {
-            ManifestFormat::Keep => Ok(copy(&*source.place, sink, &plan, &*self.progress).await?),
+            ManifestFormat::Keep => Ok(copy(&*source.place, sink, &plan, progress).await?),
             ManifestFormat::Oci => {
                 let converted = OciSource::new(&*source.place, &source.platforms);
-                Ok(copy(&converted, sink, &plan, &*self.progress).await?)
+                Ok(copy(&converted, sink, &plan, progress).await?)
             }
         }
     }
@@ -262,8 +266,7 @@ impl Job<'_> {
 
     async fn staged_file(&self, file: &std::path::Path, wanted: Wanted<'_>, lease: &Arc<Lease>) -> Result<Source> {
         let input = std::fs::File::open(file).map_err(|source| EngineError::file("opening", file, source))?;
-        let staged =
-            staging::read_archive(self.store, lease, input, &wanted, self.options, self.progress.clone()).await?;
+        let staged = staging::read_archive(self.store, lease, input, &wanted, self.options, self.on_the_way()).await?;
         Ok(self.stored_source(staged.root, !staged.synthesized))
     }
 
@@ -275,8 +278,7 @@ impl Job<'_> {
         };
         let input = pipe::ChunkReader::of(daemon.image_archive(&name).await?);
         let wanted = Wanted::Entry(None);
-        let staged =
-            staging::read_archive(self.store, lease, input, &wanted, self.options, self.progress.clone()).await?;
+        let staged = staging::read_archive(self.store, lease, input, &wanted, self.options, self.on_the_way()).await?;
         Ok(self.stored_source(staged.root, !staged.synthesized))
     }
 
@@ -295,8 +297,20 @@ impl Job<'_> {
     /// Brings an image into the store without a name; what is there already stays where it is.
     async fn stage(&self, source: &Source, lease: &Lease) -> Result<(Digest, CopyReport)> {
         let sink = staging::StagingSink::new(self.store, lease);
-        let copied = self.send(source, &sink).await?;
-        Ok((copied.image.digest, report(&copied)))
+        let copied = self.send(source, &sink, &*self.on_the_way()).await?;
+        // Wherever they were before: the archive gets every blob.
+        let written = copied.blobs.iter().map(|(spec, _)| (spec.clone(), BlobOutcome::Copied)).collect();
+        Ok((copied.image.digest, report(&Copied { blobs: written, ..copied })))
+    }
+
+    /// The progress of what passes through the store: bytes move, but no blob is done before it is at its target.
+    fn on_the_way(&self) -> Arc<dyn Progress> {
+        let progress = self.progress.clone();
+        Arc::new(move |event: ProgressEvent| {
+            if matches!(event.phase, Phase::Waiting | Phase::Downloading | Phase::Extracting | Phase::Retrying { .. }) {
+                progress.event(event);
+            }
+        })
     }
 
     async fn copy_to_store(
@@ -314,8 +328,29 @@ impl Job<'_> {
             .map(|name| event::image_event(self.store.now(), action, &name.familiar(), &name.familiar_name()));
         let acceptance = ViewAcceptance { store: self.store, policy: self.options.view };
         let sink = StoreSink::new(self.store, lease, rows, repository, event).with_acceptance(&acceptance);
-        let copied = self.send(source, &sink).await?;
+        if matches!(from, Place::Registry(_) | Place::Layout { .. } | Place::Store(_)) {
+            return Ok(report(&self.send(source, &sink, &*self.progress).await?));
+        }
+        let mut copied = self.send(source, &sink, &Silent).await?;
+        self.tell_what_came(&mut copied.blobs).await?;
         Ok(report(&copied))
+    }
+
+    /// What was read from an archive is all in the store when the copy begins: what is not older than the lease came now.
+    async fn tell_what_came(&self, blobs: &mut [(BlobSpec, BlobOutcome)]) -> Result<()> {
+        let txn = self.store.read().await?;
+        for (spec, outcome) in blobs {
+            let Descriptor { digest, size, .. } = spec.descriptor;
+            let phase = match txn.object(&digest).await? {
+                Some(row) if row.created >= self.started => Phase::Complete,
+                _ => Phase::Existed,
+            };
+            if phase == Phase::Complete {
+                *outcome = BlobOutcome::Copied;
+            }
+            self.progress.event(ProgressEvent { digest, phase, current: size, total: size });
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,12 @@
 //! `system df`: what the store takes, and what sharing saves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use strata_model::{ChainId, DiffId, ImageId};
-use strata_store::{ReadTxn, Store};
+use strata_store::{ReadTxn, Store, layers_left_behind};
 
 use crate::list::{ImageFilter, ImageSummary, summaries};
+use crate::mount_record::MountedImage;
 use crate::{Result, load_documents};
 
 /// An image with what it shares.
@@ -26,6 +27,12 @@ pub struct StoreUsage {
     pub images: Vec<ImageUsage>,
     /// Sizes of all layers that images have, each chain once: docker's SIZE.
     pub layers_size: u64,
+    /// How many images are mounted.
+    pub active: usize,
+    /// Sizes of the layers of mounted images, each chain once.
+    pub in_use: u64,
+    /// Sizes of layers that no image has: what failed transfers finished, until it is pruned or taken up.
+    pub left_behind: u64,
     /// Sizes of all images as if nothing were shared.
     pub plain_sum: u64,
     /// What sharing whole layers saves.
@@ -49,11 +56,11 @@ impl StoreUsage {
     }
 }
 
-/// Measures the store.
+/// Measures the store; `mounted` is what is in use.
 ///
 /// # Errors
 /// When catalog or backends cannot be read.
-pub async fn usage(store: &Store) -> Result<StoreUsage> {
+pub async fn usage(store: &Store, mounted: &[MountedImage]) -> Result<StoreUsage> {
     let txn = store.read().await?;
     let mut usage = StoreUsage::default();
     let found = summaries(&*txn, &ImageFilter::default()).await?;
@@ -68,6 +75,11 @@ pub async fn usage(store: &Store) -> Result<StoreUsage> {
         }
     }
     usage.layers_size = users.values().map(|(size, _)| size).sum();
+    let active: HashSet<ImageId> = mounted.iter().map(|mounted| mounted.image).collect();
+    let chains_in_use: HashSet<ChainId> =
+        active.iter().filter_map(|id| chains.get(id)).flatten().map(|(chain, _)| *chain).collect();
+    usage.active = active.iter().filter(|id| chains.contains_key(*id)).count();
+    usage.in_use = chains_in_use.iter().filter_map(|chain| users.get(chain)).map(|(size, _)| size).sum();
     for summary in found {
         let layers = chains.get(&summary.row.id).map(Vec::as_slice).unwrap_or_default();
         let shared = layers
@@ -79,8 +91,10 @@ pub async fn usage(store: &Store) -> Result<StoreUsage> {
         usage.plain_sum += summary.row.size;
         usage.images.push(ImageUsage { shared, unique: summary.row.size.saturating_sub(shared), summary });
     }
+    let left = layers_left_behind(&*txn, store.now()).await?;
+    usage.left_behind = left.iter().filter_map(|layer| sizes.get(layer)).sum();
     // One layer under different parents is stored once, too.
-    let stored: u64 = sizes.values().sum();
+    let stored = sizes.values().sum::<u64>() - usage.left_behind;
     usage.layer_sharing = usage.plain_sum.saturating_sub(stored);
     usage.content_sharing = txn.layers().await?.iter().map(|row| row.shared_size).sum();
     measure_files(store, &*txn, &mut usage).await?;

@@ -25,6 +25,14 @@ pub enum EngineError {
         /// Docker's words after `conflict: `.
         message: String,
     },
+    /// A removal of an image that `image mount` shows.
+    #[error("conflict: {message}")]
+    Mounted {
+        /// What cannot be removed, in docker's words, and where the image is mounted.
+        message: String,
+        /// Where.
+        target: std::path::PathBuf,
+    },
     /// Malformed input: a filter, a platform, an archive.
     #[error("{message}")]
     Invalid {
@@ -78,7 +86,7 @@ impl EngineError {
             EngineError::NoSuchImage(_) => ErrorKind::NotFound,
             EngineError::ReservedName(_) => ErrorKind::Denied,
             EngineError::Reference(_) | EngineError::Invalid { .. } | EngineError::Merge { .. } => ErrorKind::Invalid,
-            EngineError::Conflict { .. } => ErrorKind::Conflict,
+            EngineError::Conflict { .. } | EngineError::Mounted { .. } => ErrorKind::Conflict,
             EngineError::Unsupported { .. } => ErrorKind::Unsupported,
             EngineError::File { .. } => ErrorKind::Storage,
             EngineError::Store(error) => error.kind(),
@@ -92,6 +100,7 @@ impl EngineError {
     pub fn hint(&self) -> Option<String> {
         match self {
             EngineError::Unsupported { hint, .. } => hint.clone(),
+            EngineError::Mounted { target, .. } => Some(format!("image unmount {} first", target.display())),
             EngineError::Store(error) => error.hint(),
             EngineError::Transfer(error) => error.hint.clone(),
             _ => None,

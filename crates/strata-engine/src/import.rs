@@ -1,14 +1,19 @@
 //! `import`: a root file system tarball as an image of one layer.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Map, Value, json};
 use strata_archive::synthesize_manifest;
 use strata_model::{Descriptor, Digest, ImageId, MediaType, Platform, Reference};
+use strata_registry_client::RegistryClient;
 use strata_store::{NewImage, Store, StoreError};
+use strata_transfer::{Phase, Progress, ProgressEvent};
 
 use crate::change::apply_change;
+use crate::copy::ChunkReader;
 use crate::view::{ViewPolicy, accept_image};
 use crate::{EngineError, Result, event};
 
@@ -27,6 +32,26 @@ pub struct ImportRequest {
     pub platform: Option<Platform>,
     /// Whether to prepare the image for mounting.
     pub view: ViewPolicy,
+}
+
+/// Opens a tarball at an `http` or `https` address, to be read on a blocking thread. Its progress is told under the digest
+/// of the address.
+///
+/// # Errors
+/// What the server answers, or that it cannot be reached.
+pub async fn open_address(
+    client: &RegistryClient,
+    address: &str,
+    progress: Arc<dyn Progress>,
+) -> Result<impl Read + Send + use<>> {
+    let download = client.download(address).await?;
+    let (digest, total) = (Digest::of(address.as_bytes()), download.size.unwrap_or(0));
+    let mut current = 0;
+    let told = download.stream.inspect_ok(move |chunk| {
+        current += chunk.len() as u64;
+        progress.event(ProgressEvent { digest, phase: Phase::Downloading, current, total });
+    });
+    Ok(ChunkReader::of(told.boxed()))
 }
 
 /// Imports a tarball, plain or compressed, from `input`.

@@ -1,8 +1,8 @@
 //! `image mount` and `image unmount`: the files of an image in a directory, read-only.
 //!
 //! Root gets the EROFS image over the packs, mounted; nothing is copied. Where the kernel cannot do that, and for ordinary
-//! users, the files are written into the directory; a record in the store (`copies/`) lets `unmount` know that it may
-//! remove them.
+//! users, the files are written into the directory. A record in the store keeps removals away from the image, and lets
+//! `unmount` know that it may remove the files.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +12,7 @@ use strata_model::Platform;
 use strata_rootfs::{ErofsSource, Extracted, Ownership, extract, mount_erofs, mounts_below, unmount as unmount_target};
 use strata_store::{PackFile, Store};
 
+use crate::mount_record::{LockedRecord, Shown};
 use crate::view::{OpenedView, PackPlaces, erofs_image, image_view};
 use crate::{EngineError, Result, find_image};
 
@@ -37,6 +38,8 @@ pub async fn mount(
 ) -> Result<Mounted> {
     let row = find_image(store, image, platform).await?.row;
     let target = empty_directory(target)?;
+    let mut record = LockedRecord::lock(root, &target)?;
+    record.write(&row.id, Shown::Mounted)?;
     if rustix::process::geteuid().is_root()
         && let Some(image_bytes) = erofs_image(store, &row).await?
         && let Some(image_file) = image_bytes.file()
@@ -48,8 +51,8 @@ pub async fn mount(
         }
     }
     let opened = image_view(store, &row).await?;
-    let record = record_path(root, &target);
-    let copied = tokio::task::spawn_blocking(move || copy_files(&opened, &record, &target))
+    record.write(&row.id, Shown::Copied)?;
+    let copied = tokio::task::spawn_blocking(move || copy_files(&opened, &target))
         .await
         .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
     Ok(Mounted::Copied(copied))
@@ -70,13 +73,8 @@ fn clone_files(packs: &[std::sync::Arc<dyn PackFile>]) -> Result<Vec<File>> {
         .collect()
 }
 
-fn copy_files(opened: &OpenedView, record: &Path, target: &Path) -> Result<Extracted> {
+fn copy_files(opened: &OpenedView, target: &Path) -> Result<Extracted> {
     let ownership = if rustix::process::geteuid().is_root() { Ownership::AsRecorded } else { Ownership::Squash };
-    if let Some(parent) = record.parent() {
-        fs::create_dir_all(parent).map_err(|source| EngineError::file("creating", parent, source))?;
-    }
-    fs::write(record, target.as_os_str().as_encoded_bytes())
-        .map_err(|source| EngineError::file("writing", record, source))?;
     let packs = clone_files(&opened.packs)?;
     Ok(extract(&opened.view, &PackPlaces(&opened.packs), &packs, target, ownership)?)
 }
@@ -87,17 +85,17 @@ fn copy_files(opened: &OpenedView, record: &Path, target: &Path) -> Result<Extra
 /// `Invalid` when nothing of ours is there.
 pub fn unmount(root: &Path, target: &Path) -> Result<()> {
     let target = fs::canonicalize(target).map_err(|source| EngineError::file("opening", target, source))?;
+    let mut record = LockedRecord::lock(root, &target)?;
     let is_erofs = mounts_below(&target)?.iter().any(|mount| mount.target == target && mount.filesystem == "erofs");
     if is_erofs {
-        return Ok(unmount_target(&target)?);
-    }
-    let record = record_path(root, &target);
-    let recorded = fs::read(&record).unwrap_or_default();
-    if recorded != target.as_os_str().as_encoded_bytes() {
+        unmount_target(&target)?;
+    } else if record.shown()? == Some(Shown::Copied) {
+        remove_children(&target)?;
+    } else {
+        record.remove()?;
         return Err(EngineError::invalid(format!("{}: no image is mounted there", target.display())));
     }
-    remove_children(&target)?;
-    fs::remove_file(&record).map_err(|source| EngineError::file("removing", &record, source))
+    record.remove()
 }
 
 /// Removes what is in a directory. An image may have directories that their owner may not change; to remove what is in
@@ -134,9 +132,4 @@ fn empty_directory(target: &Path) -> Result<PathBuf> {
         None => Ok(target),
         Some(_) => Err(EngineError::invalid(format!("{}: the directory is not empty", target.display()))),
     }
-}
-
-fn record_path(root: &Path, target: &Path) -> PathBuf {
-    let digest = strata_model::Digest::of(target.as_os_str().as_encoded_bytes());
-    root.join("copies").join(digest.hex())
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use strata_store::{NameRow, Store, WriteTxn};
 
 use crate::list::{ImageFilter, ImageSummary, summaries};
+use crate::mount_record::MountedImage;
 use crate::remove::Removal;
 use crate::{Removed, Result, event};
 
@@ -19,11 +20,13 @@ pub struct PruneRequest {
     pub keep: Option<usize>,
     /// Only what was not used for this long, nanoseconds.
     pub unused_for: Option<i64>,
+    /// The images that are mounted: they are in use.
+    pub mounted: Vec<MountedImage>,
     /// Change nothing.
     pub dry_run: bool,
 }
 
-/// Removes images that nothing uses.
+/// Removes images that nothing uses, what failed transfers left, and what is unused in packs that others still use.
 ///
 /// Without `all` those that have no tag; a digest alone is no tag. `reference`, `keep` and `unused_for` speak of tagged
 /// images, so each of them means `all`.
@@ -38,28 +41,39 @@ pub async fn prune(store: &Store, request: &PruneRequest) -> Result<Removed> {
         || filter.has_references()
         || request.keep.is_some()
         || request.unused_for.is_some();
-    store.collect_leftovers().await?;
+    let staged = if request.dry_run { 0 } else { store.collect_leftovers().await? };
     let mut txn = store.write("pruning images").await?;
     let mut found = summaries(&*txn, &filter.without_dangling()).await?;
     found.retain(|summary| all || summary.is_dangling);
+    found.retain(|summary| request.mounted.iter().all(|mounted| mounted.image != summary.row.id));
     if let Some(unused_for) = request.unused_for {
         let limit = store.now() - unused_for;
         found.retain(|summary| summary.row.used < limit);
     }
     let kept = request.keep.map(|keep| names_to_keep(&found, keep)).unwrap_or_default();
-    let mut removal = Removal::new(store);
+    let mut removal = Removal::new(store, &request.mounted);
     for summary in &found {
         remove_summary(&mut removal, &mut *txn, summary, &kept).await?;
     }
+    removal.leftovers(&mut *txn).await?;
     if request.dry_run {
-        return removal.roll_back(txn).await;
+        let compaction = store.plan_compaction(&*txn).await?;
+        let mut planned = removal.roll_back(txn).await?;
+        planned.freed += store.compaction_size(&compaction).await?;
+        return Ok(planned);
     }
-    if removal.is_empty() {
-        return Ok(Removed::default());
+    let mut removed = match removal.is_empty() {
+        // What follows writes, too.
+        true => {
+            drop(txn);
+            Removed::default()
+        }
+        false => removal.commit(txn).await?,
+    };
+    removed.freed += staged + store.compact_packs().await?;
+    if removed.freed > 0 || !removed.steps.is_empty() {
+        event::note(store, "prune", "", &removed.freed.to_string()).await?;
     }
-    let mut removed = removal.commit(txn).await?;
-    removed.freed += store.compact_packs().await?;
-    event::note(store, "prune", "", &removed.freed.to_string()).await?;
     Ok(removed)
 }
 
@@ -74,7 +88,7 @@ async fn remove_summary(
         return removal.by_id(txn, &summary.row, true).await;
     }
     for name in summary.names.iter().filter(|name| !kept.contains(name)) {
-        removal.by_name(txn, &summary.row, name).await?;
+        removal.by_name(txn, &summary.row, name, true).await?;
     }
     // A digest of another repository may still hold it; no tag does.
     let is_left = txn.image(&summary.row.id).await?.is_some() && txn.names_of_image(&summary.row.id).await?.is_empty();

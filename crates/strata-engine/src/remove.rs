@@ -3,12 +3,14 @@
 //! What is freed is what the disk gets back: blocks of the files that are removed before the command returns.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
-use strata_model::{ChainId, DiffId, ImageId, Platform};
+use strata_model::{ChainId, DiffId, ImageId, Platform, Reference};
 use strata_store::{Collection, DigestNameRow, ImageRow, NameRow, ReadTxn, Store, WriteTxn};
 
 use crate::list::{digest_reference, name_reference};
 use crate::lookup::{FoundBy, find_image_in};
+use crate::mount_record::MountedImage;
 use crate::{EngineError, Result, event};
 
 /// One thing that a removal did, in docker's order.
@@ -31,14 +33,25 @@ pub struct Removed {
     pub images: Vec<ImageId>,
 }
 
+/// How to remove one image.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoveOptions<'a> {
+    /// Whether an ID takes all names away, and a name also the last one of a mounted image.
+    pub force: bool,
+    /// Only the image for this platform.
+    pub platform: Option<&'a Platform>,
+    /// The images that are mounted: they stay, and are told of.
+    pub mounted: &'a [MountedImage],
+}
+
 /// Removes what `text` means, by docker's rules.
 ///
 /// # Errors
-/// `NoSuchImage`; `Conflict` when it has several names and `force` is not given.
-pub async fn remove_one(store: &Store, text: &str, force: bool, platform: Option<&Platform>) -> Result<Removed> {
+/// `NoSuchImage`; `Conflict` when it has several names and `force` is not given; `Mounted`.
+pub async fn remove_one(store: &Store, text: &str, options: &RemoveOptions<'_>) -> Result<Removed> {
     let mut txn = store.write("removing an image").await?;
-    let mut removal = Removal::new(store);
-    removal.by_text(&mut *txn, text, force, platform).await?;
+    let mut removal = Removal::new(store, options.mounted);
+    removal.by_text(&mut *txn, text, options).await?;
     removal.commit(txn).await
 }
 
@@ -46,10 +59,10 @@ pub async fn remove_one(store: &Store, text: &str, force: bool, platform: Option
 ///
 /// # Errors
 /// As [`remove_one`].
-pub async fn plan_remove(store: &Store, text: &str, force: bool, platform: Option<&Platform>) -> Result<Removed> {
+pub async fn plan_remove(store: &Store, text: &str, options: &RemoveOptions<'_>) -> Result<Removed> {
     let mut txn = store.write("planning a removal").await?;
-    let mut removal = Removal::new(store);
-    removal.by_text(&mut *txn, text, force, platform).await?;
+    let mut removal = Removal::new(store, options.mounted);
+    removal.by_text(&mut *txn, text, options).await?;
     removal.roll_back(txn).await
 }
 
@@ -76,13 +89,14 @@ pub async fn expand_wildcards(store: &Store, text: &str) -> Result<Vec<String>> 
 /// Removals within one transaction.
 pub(crate) struct Removal<'a> {
     store: &'a Store,
+    mounted: &'a [MountedImage],
     removed: Removed,
     collection: Collection,
 }
 
 impl<'a> Removal<'a> {
-    pub(crate) fn new(store: &'a Store) -> Removal<'a> {
-        Removal { store, removed: Removed::default(), collection: Collection::default() }
+    pub(crate) fn new(store: &'a Store, mounted: &'a [MountedImage]) -> Removal<'a> {
+        Removal { store, mounted, removed: Removed::default(), collection: Collection::default() }
     }
 
     pub(crate) async fn commit(mut self, txn: Box<dyn WriteTxn>) -> Result<Removed> {
@@ -99,23 +113,23 @@ impl<'a> Removal<'a> {
         Ok(self.removed)
     }
 
-    async fn by_text(
-        &mut self,
-        txn: &mut dyn WriteTxn,
-        text: &str,
-        force: bool,
-        platform: Option<&Platform>,
-    ) -> Result<()> {
-        let found = find_image_in(&*txn, text, platform).await?;
+    async fn by_text(&mut self, txn: &mut dyn WriteTxn, text: &str, options: &RemoveOptions<'_>) -> Result<()> {
+        let found = find_image_in(&*txn, text, options.platform).await?;
         match found.by {
-            FoundBy::Name(name) => self.by_name(txn, &found.row, &name).await,
-            FoundBy::Digest(name) => self.by_digest_name(txn, &found.row, &name).await,
-            FoundBy::Id => self.by_id(txn, &found.row, force).await,
+            FoundBy::Name(name) => self.by_name(txn, &found.row, &name, options.force).await,
+            FoundBy::Digest(name) => self.by_digest_name(txn, &found.row, &name, options.force).await,
+            FoundBy::Id => self.by_id(txn, &found.row, options.force).await,
         }
     }
 
     /// Takes one tag away; with the last tag of a repository its digests go too, with the last reference the image.
-    pub(crate) async fn by_name(&mut self, txn: &mut dyn WriteTxn, image: &ImageRow, name: &NameRow) -> Result<()> {
+    pub(crate) async fn by_name(
+        &mut self,
+        txn: &mut dyn WriteTxn,
+        image: &ImageRow,
+        name: &NameRow,
+        force: bool,
+    ) -> Result<()> {
         self.untag(txn, name).await?;
         let names = txn.names_of_image(&image.id).await?;
         let digests = txn.digest_names_of_image(&image.id).await?;
@@ -128,20 +142,60 @@ impl<'a> Removal<'a> {
                 left += 1;
             }
         }
-        if left > 0 {
-            return Ok(());
+        match left {
+            0 => self.delete_unnamed(txn, image, name_reference(name), force).await,
+            _ => Ok(()),
         }
-        self.delete(txn, image).await
     }
 
-    async fn by_digest_name(&mut self, txn: &mut dyn WriteTxn, image: &ImageRow, name: &DigestNameRow) -> Result<()> {
+    async fn by_digest_name(
+        &mut self,
+        txn: &mut dyn WriteTxn,
+        image: &ImageRow,
+        name: &DigestNameRow,
+        force: bool,
+    ) -> Result<()> {
         self.undigest(txn, name).await?;
         let names = txn.names_of_image(&image.id).await?;
         let digests = txn.digest_names_of_image(&image.id).await?;
-        if names.is_empty() && digests.is_empty() { self.delete(txn, image).await } else { Ok(()) }
+        match names.is_empty() && digests.is_empty() {
+            true => self.delete_unnamed(txn, image, digest_reference(name), force).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Deletes an image whose last name has just gone. A mounted one keeps its name, or, with `force`, stays without.
+    async fn delete_unnamed(
+        &mut self,
+        txn: &mut dyn WriteTxn,
+        image: &ImageRow,
+        last: Option<Reference>,
+        force: bool,
+    ) -> Result<()> {
+        let Some(target) = self.mount_point(&image.id) else { return self.delete(txn, image).await };
+        if force {
+            return Ok(());
+        }
+        let message = format!(
+            "unable to remove repository reference {:?} (must force) - its referenced image {} is mounted at {}",
+            last.map(|reference| reference.familiar()).unwrap_or_default(),
+            image.id.0.short(),
+            target.display()
+        );
+        Err(EngineError::Mounted { message, target })
+    }
+
+    /// Where an image is mounted.
+    fn mount_point(&self, image: &ImageId) -> Option<PathBuf> {
+        self.mounted.iter().find(|mounted| mounted.image == *image).map(|mounted| mounted.target.clone())
     }
 
     pub(crate) async fn by_id(&mut self, txn: &mut dyn WriteTxn, image: &ImageRow, force: bool) -> Result<()> {
+        if let Some(target) = self.mount_point(&image.id) {
+            let (id, shown) = (image.id.0.short(), target.display());
+            let message = format!("unable to delete {id} (cannot be forced) - image is mounted at {shown}");
+            return Err(EngineError::Mounted { message, target });
+        }
         let names = txn.names_of_image(&image.id).await?;
         let digests = txn.digest_names_of_image(&image.id).await?;
         let repositories: HashSet<&str> = names
@@ -200,9 +254,15 @@ impl<'a> Removal<'a> {
         Ok(())
     }
 
+    /// Takes away what failed work left.
+    pub(crate) async fn leftovers(&mut self, txn: &mut dyn WriteTxn) -> Result<()> {
+        self.collection.merge(self.store.review_leftovers(txn).await?);
+        Ok(())
+    }
+
     /// Whether nothing was removed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.removed.steps.is_empty()
+        self.removed.steps.is_empty() && self.collection.is_empty()
     }
 }
 

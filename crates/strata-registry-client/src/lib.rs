@@ -27,6 +27,7 @@ mod credential_program;
 mod credentials;
 mod docker_config;
 mod docker_daemon;
+mod download;
 mod endpoint;
 mod failure;
 #[doc(hidden)]
@@ -47,6 +48,7 @@ pub use client::RegistryClient;
 pub use config::{ClientConfig, InsecureRegistry, Mirror, RetryPolicy, Timeouts};
 pub use credentials::{CredentialFiles, Credentials, DOCKER_HUB_KEY, StoredIn, server_key};
 pub use docker_daemon::DockerDaemon;
+pub use download::Download;
 pub use login::{Login, Logout};
 pub use rate_limit::RateLimit;
 pub use repository::RepositoryClient;

@@ -16,6 +16,8 @@ use crate::{Collection, DoomedKind, LeaseItem, Location, PackFile, PackRow, Read
 
 /// A pack is compacted when less than one in this many of its bytes is used.
 const WORTH: u64 = 2;
+/// And when at least this many are not: to win less is not worth making the views again.
+const LEAST_GAIN: u64 = 16 << 10;
 /// Contents begin on such blocks.
 const BLOCK: u64 = 512;
 
@@ -135,7 +137,7 @@ async fn packs_worth_compacting(txn: &dyn ReadTxn) -> Result<Vec<(PackRow, Vec<D
             let uses = txn.packs_of_layer(layer).await?;
             used += uses.iter().filter(|(id, _)| *id == row.id).map(|(_, bytes)| bytes).sum::<u64>();
         }
-        if used < row.length / WORTH {
+        if used < row.length / WORTH && row.length - used >= LEAST_GAIN {
             packs.push((row, layers));
         }
     }

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use strata_model::DiffId;
 
-use crate::{LeaseItem, LeaseRow, ReadTxn, Result, Store};
+use crate::{LeaseItem, LeaseRow, ReadTxn, Result, Store, WriteTxn};
 
 /// How long a lease lives after its last renewal.
 const LIFETIME: Duration = Duration::from_secs(600);
 /// The purpose of a lease whose work has failed.
 const GIVEN_UP: &str = "given up";
+/// When no lease counts.
+const END_OF_TIME: i64 = i64::MAX;
 
 /// A live lease, renewed by a background task. Dropping it gives it up.
 pub struct Lease {
@@ -83,6 +85,7 @@ impl Store {
         let mut txn = self.write("ending a lease").await?;
         let items = txn.lease_items(lease.id()).await?;
         txn.delete_lease(lease.id()).await?;
+        forget_taken_up(&mut *txn, self.now()).await?;
         let collection = self.review_items(&mut *txn, items).await?;
         txn.commit().await?;
         lease.is_released = true;
@@ -113,6 +116,24 @@ impl Store {
     }
 }
 
+/// Ends the leases that were given up and protect nothing any more that is not held anyway: the work was done again.
+async fn forget_taken_up(txn: &mut dyn WriteTxn, now: i64) -> Result<()> {
+    for lease in txn.live_leases(now).await?.iter().filter(|lease| lease.purpose == GIVEN_UP) {
+        let mut is_taken_up = true;
+        for item in txn.lease_items(&lease.id).await? {
+            is_taken_up &= match item {
+                LeaseItem::Object(digest) => txn.object_is_held(&digest, END_OF_TIME).await?,
+                LeaseItem::Layer(diff_id) => txn.layer_is_held(&diff_id, END_OF_TIME).await?,
+                LeaseItem::Pack(id) => txn.pack_is_held(&id, END_OF_TIME).await?,
+            };
+        }
+        if is_taken_up {
+            txn.delete_lease(&lease.id).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The leases that a prune may end: those that ended already, and those that were given up.
 ///
 /// # Errors
@@ -139,8 +160,7 @@ pub async fn layers_left_behind(txn: &dyn ReadTxn, now: i64) -> Result<HashSet<D
             let LeaseItem::Layer(diff_id) = item else { continue };
             let mut is_held = worked_on.contains(&item) || txn.layer(&diff_id).await?.is_none();
             for blob in txn.blobs_of_layer(&diff_id).await? {
-                // At the end of time no lease counts.
-                is_held |= txn.object_is_held(&blob, i64::MAX).await?;
+                is_held |= txn.object_is_held(&blob, END_OF_TIME).await?;
             }
             if !is_held {
                 left.insert(diff_id);

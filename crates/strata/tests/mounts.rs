@@ -420,6 +420,71 @@ fn the_files_of_this_machine_come_back_the_same() {
     sandbox.run(&["fsck"]).success();
 }
 
+/// What is mounted (or copied, where `run` may not mount) is in use until it is taken away.
+fn check_a_shown_image_stays(what: &str, run: impl Fn(&Sandbox, &[&str]) -> Run) {
+    let (_, image, _) = images().swap_remove(0);
+    let sandbox = loaded(&image);
+    let id = sandbox.run(&["images", "-q", "--no-trunc"]).success().trim().to_owned();
+    let short = &id["sha256:".len()..][..12];
+    let target = sandbox.path("shown");
+    let target = target.to_str().unwrap();
+    fs::create_dir(target).unwrap();
+    run(&sandbox, &["image", "mount", "sample:1", target]).success();
+
+    let by_name = format!(
+        "Error response from daemon: conflict: unable to remove repository reference \"sample:1\" (must force) - \
+         its referenced image {short} is mounted at {target}\nhint: image unmount {target} first\n"
+    );
+    assert_eq!(sandbox.run(&["rmi", "sample:1"]).failure(), by_name, "{what}");
+    assert_eq!(sandbox.run(&["rmi", "--dry-run", "sample:1"]).failure(), by_name, "{what}");
+    let by_id = format!(
+        "Error response from daemon: conflict: unable to delete {short} (cannot be forced) - image is mounted at \
+         {target}\nhint: image unmount {target} first\n"
+    );
+    assert_eq!(sandbox.run(&["rmi", "-f", &id]).failure(), by_id, "{what}");
+    for arguments in [&["image", "prune", "-a", "-f"][..], &["system", "prune", "-a", "-f"]] {
+        assert_eq!(sandbox.run(arguments).success(), "Total reclaimed space: 0B\n", "{what}");
+    }
+
+    sandbox.run(&["tag", "sample:1", "other:1"]).success();
+    let untagged = sandbox.run(&["rmi", "sample:1"]).success();
+    assert!(untagged.starts_with("Untagged: sample:1\n") && !untagged.contains("Deleted"), "{what}: {untagged}");
+    assert_eq!(sandbox.run(&["rmi", "-f", "other:1"]).success(), "Untagged: other:1\n", "{what}: the last name");
+    assert_eq!(sandbox.run(&["image", "prune", "-f"]).success(), "Total reclaimed space: 0B\n", "{what}");
+    assert_eq!(fs::read(Path::new(target).join("etc/small")).unwrap(), b"small\n", "{what}");
+
+    run(&sandbox, &["image", "unmount", target]).success();
+    assert!(sandbox.run(&["image", "prune", "-f"]).success().contains(&format!("deleted: {id}")), "{what}");
+    assert_eq!(sandbox.files(&["mounts", "packs"]), Vec::<PathBuf>::new(), "{what}");
+}
+
+#[test]
+fn an_image_that_is_shown_in_a_directory_is_not_removed() {
+    if !have(&["root", "setpriv"]) {
+        return;
+    }
+    check_a_shown_image_stays("mounted", |sandbox, arguments| sandbox.run(arguments));
+    check_a_shown_image_stays("copied", without_mounting);
+}
+
+/// After a restart, or an `umount` by hand, the record of a mount counts no more.
+#[test]
+fn a_mount_that_went_away_by_itself_keeps_nothing() {
+    if !have(&["root", "umount"]) {
+        return;
+    }
+    let (_, image, _) = images().swap_remove(0);
+    let sandbox = loaded(&image);
+    let mounted = Mounted::new(&sandbox);
+    if mounted.filesystem().as_deref() != Some("erofs") {
+        return tools::skip("EROFS");
+    }
+    sandbox.run(&["rmi", "sample:1"]).failure();
+    output("umount", &[mounted.target.to_str().unwrap()]);
+    sandbox.run(&["rmi", "sample:1"]).success();
+    assert_eq!(sandbox.files(&["mounts"]), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn files_are_listed_read_and_compared_without_a_mount() {
     let (_, image, _) = images().swap_remove(1);

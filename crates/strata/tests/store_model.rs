@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
-use strata_engine::{ListRequest, LoadRequest, PruneRequest, ViewPolicy};
+use strata_engine::{ListRequest, LoadRequest, PruneRequest, RemoveOptions, ViewPolicy};
 use strata_store::{Depth, Durability, Repair, Store, StoreOptions};
 use strata_testkit::{Image, ImageBuilder, Layer, TarEntry, TarFormat};
 use strata_transfer::Silent;
@@ -105,7 +105,7 @@ impl World {
                 }
             }
             Operation::Remove { name } => {
-                let removed = strata_engine::remove_one(&self.store, NAMES[name], false, None).await;
+                let removed = strata_engine::remove_one(&self.store, NAMES[name], &RemoveOptions::default()).await;
                 let Some(image) = self.model.names.remove(NAMES[name]) else {
                     assert!(removed.is_err());
                     return;
@@ -118,7 +118,8 @@ impl World {
             }
             Operation::RemoveById { image } => {
                 let id = self.images[image].id().to_string();
-                let removed = strata_engine::remove_one(&self.store, &id, true, None).await;
+                let options = RemoveOptions { force: true, ..RemoveOptions::default() };
+                let removed = strata_engine::remove_one(&self.store, &id, &options).await;
                 assert_eq!(removed.is_ok(), self.model.images.remove(&image));
                 self.model.names.retain(|_, named| *named != image);
             }

@@ -4,23 +4,18 @@ use std::io;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use strata_engine::{FileEntry, cat_file, diff_images, list_files};
+use strata_engine::{ChangeKind, FileEntry, FileKind, cat_file, diff_images, list_files};
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::print;
 use crate::report::Outcome;
-
-/// By the numbers of `strata_layer::Kind`, which are those in index files.
-const KIND_LETTERS: &[u8; 7] = b"-dl-cbp";
-const SYMLINK: u8 = 2;
-/// By the order of `strata_layer::ChangeKind`: added, modified, deleted.
-const CHANGE_LETTERS: &[u8; 3] = b"ACD";
 
 pub(super) fn cat_definition() -> CommandDefinition {
     CommandDefinition::new("cat", "[OPTIONS] IMAGE PATH", "Print a file of an image", |context, flags| {
         Box::pin(cat(context, flags))
     })
+    .completes(Completes::FirstImage)
     .arity(Arity::Exactly(2))
     .flag("platform", FlagKind::Text("string"), "The image for this platform")
     .examples(&[("image cat nginx /etc/nginx/nginx.conf", "A file, without a container")])
@@ -33,6 +28,7 @@ pub(super) fn diff_definition() -> CommandDefinition {
         "List what differs between the files of two images",
         |context, flags| Box::pin(diff(context, flags)),
     )
+    .completes(Completes::Images)
     .arity(Arity::Exactly(2))
     .flag("platform", FlagKind::Text("string"), "The images for this platform")
     .examples(&[("image diff app:1.0 app:1.1", "A: added, C: changed, D: deleted")])
@@ -71,7 +67,11 @@ async fn diff(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let (before, after) = (flags.argument(0), flags.argument(1));
     let changes = diff_images(context.store()?, &before, &after, platform.as_ref()).await?;
     let lines = changes.iter().map(|change| {
-        let letter = char::from(CHANGE_LETTERS[change.kind as usize]);
+        let letter = match change.kind {
+            ChangeKind::Added => 'A',
+            ChangeKind::Modified => 'C',
+            ChangeKind::Deleted => 'D',
+        };
         format!("{letter} /{}\n", shown_path(&change.path))
     });
     print(&lines.collect::<String>())
@@ -93,15 +93,22 @@ fn time(entry: &FileEntry) -> String {
 }
 
 fn target(entry: &FileEntry) -> String {
-    match entry.kind as u8 {
-        SYMLINK => format!(" -> {}", shown_path(&entry.target)),
+    match entry.kind {
+        FileKind::Symlink => format!(" -> {}", shown_path(&entry.target)),
         _ => String::new(),
     }
 }
 
 /// As `ls -l` shows it: `drwxr-xr-x`.
 fn mode(entry: &FileEntry) -> String {
-    let kind = char::from(KIND_LETTERS[entry.kind as usize]);
+    let kind = match entry.kind {
+        FileKind::Regular | FileKind::HardLink => '-',
+        FileKind::Directory => 'd',
+        FileKind::Symlink => 'l',
+        FileKind::CharDevice => 'c',
+        FileKind::BlockDevice => 'b',
+        FileKind::Fifo => 'p',
+    };
     let bits = entry.metadata.mode;
     let mut text = String::from(kind);
     for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {

@@ -1,6 +1,6 @@
 //! `system df`: what the store takes, and with `-v` what sharing saves.
 
-use strata_engine::{ImageUsage, StoreUsage, usage};
+use strata_engine::{ImageUsage, StoreUsage, mounted_images, usage};
 use strata_format::formatter::{Format, Formatter};
 use strata_format::size::human_size;
 use strata_format::template::{List, Struct, Template};
@@ -34,7 +34,7 @@ pub(super) fn definition() -> CommandDefinition {
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let store = context.store()?;
-    let usage = usage(store).await?;
+    let usage = usage(store, &mounted_images(&context.root()?)?).await?;
     let format = flags.text("format");
     print(&match (flags.is_set("verbose"), format.as_deref()) {
         (false, format) => summary(&usage, format.unwrap_or("table"))?,
@@ -44,28 +44,28 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 }
 
 fn summary(usage: &StoreUsage, format: &str) -> Outcome<String> {
-    let images = usage.layers_size;
-    // Nothing is in use: all of it could go.
-    let reclaimable = match images {
+    let size = usage.layers_size + usage.left_behind;
+    let reclaimable = size - usage.in_use;
+    let shown = match size {
         0 => human_size(0.0),
-        _ => format!("{} (100%)", human_size(images as f64)),
+        _ => format!("{} ({}%)", human_size(reclaimable as f64), reclaimable * 100 / size),
     };
-    let row = |kind: &str, count: usize, size: u64, reclaimable: String| {
+    let row = |kind: &str, count: usize, active: usize, size: u64, reclaimable: String| {
         Value::from(
             Struct::row("*formatter.diskUsageContext")
                 .field("Type", kind)
                 .field("TotalCount", count.to_string())
-                .field("Active", "0")
+                .field("Active", active.to_string())
                 .field("Size", human_size(size as f64))
                 .field("Reclaimable", reclaimable),
         )
     };
     let none = || human_size(0.0);
     let rows = [
-        row("Images", usage.images.len(), images, reclaimable),
-        row("Containers", 0, 0, none()),
-        row("Local Volumes", 0, 0, none()),
-        row("Build Cache", 0, 0, none()),
+        row("Images", usage.images.len(), usage.active, size, shown),
+        row("Containers", 0, 0, 0, none()),
+        row("Local Volumes", 0, 0, 0, none()),
+        row("Build Cache", 0, 0, 0, none()),
     ];
     Ok(Formatter::new(&Format::new(format, TABLE, Some(RAW)), HEADERS)?.render(&rows)?)
 }
@@ -115,7 +115,8 @@ fn sharing(usage: &StoreUsage) -> String {
         ("  prepared views", usage.views_on_disk),
     ];
     let mut text = String::from("WHAT\tSIZE\n");
-    for (what, size) in rows {
+    let left_behind = Some(("Left by failed transfers", usage.left_behind)).filter(|(_, size)| *size > 0);
+    for (what, size) in rows.into_iter().chain(left_behind) {
         text.push_str(&format!("{what}\t{}\n", human_size(size as f64)));
     }
     format!("\nSharing:\n\n{}", table::align(&text))
@@ -155,5 +156,8 @@ mod tests {
         let usage = StoreUsage { layers_size: 152_300_000, ..StoreUsage::default() };
         let table = summary(&usage, "table").unwrap();
         assert_eq!(table.lines().nth(1), Some("Images          0         0         152.3MB   152.3MB (100%)"));
+        let usage = StoreUsage { active: 1, in_use: 100, left_behind: 200, layers_size: 200, ..StoreUsage::default() };
+        let table = summary(&usage, "table").unwrap();
+        assert_eq!(table.lines().nth(1), Some("Images          0         1         400B      300B (75%)"));
     }
 }
