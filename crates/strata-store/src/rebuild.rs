@@ -1,8 +1,8 @@
 //! The catalog made again from what blob and pack storage hold, when the database is lost.
 //!
 //! Blobs tell their digests by being hashed, manifests and configurations by being parsed, layers by their indexes, packs
-//! by the identity in their location. Names come from the newest snapshot. Leases, events and the registry's links are not
-//! kept anywhere else and are lost. The new catalog must be empty. Nothing is removed: what cannot be placed stays for
+//! by the identity in their location. Names, and what the registry's repositories show, come from the newest snapshot: what
+//! was pushed after it is not shown. Leases and events are not kept anywhere else and are lost. The new catalog must be empty. Nothing is removed: what cannot be placed stays for
 //! `fsck --repair`, which removes it after a day.
 
 use std::collections::{HashMap, HashSet};
@@ -14,11 +14,15 @@ use crate::publish::{insert_edges, pack_uses};
 use crate::snapshot::{NAMES, NamesSnapshot};
 use crate::store::read_whole;
 use crate::{
-    BlobBytes, DigestNameRow, LayerRow, Location, NameRow, NewImage, ObjectRow, PackRow, Result, Store, StoreError,
-    layer_media_type,
+    BlobBytes, DigestNameRow, LayerRow, LinkKind, Location, NameRow, NewImage, ObjectRow, PackRow, Result, Store,
+    StoreError, WriteTxn, layer_media_type,
 };
 
 const CHUNK: usize = 1 << 20;
+/// How many bytes tell what a file is.
+const START: usize = 64;
+/// How a snapshot of names begins, which may be larger than any manifest.
+const SNAPSHOT_START: &[u8] = br#"{"mediaType":"application/vnd.strata.names.v1+json""#;
 
 /// What a rebuild found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +46,15 @@ impl Store {
         let lease = self.lease("rebuild").await?;
         let mut rebuilt = Rebuilt { layers: self.insert_layers(&found).await?, ..Rebuilt::default() };
         self.insert_objects(&found).await?;
-        for (manifest, _) in found.images() {
+        let only_in_registry = found.only_in_registry();
+        for (manifest, _) in found.images().filter(|(manifest, _)| !only_in_registry.contains(*manifest)) {
             if self.link_layers(&found, manifest).await.is_err() {
                 continue;
             }
             rebuilt.images += usize::from(self.publish_found(&lease, &found, manifest).await?);
         }
         rebuilt.names = self.restore_names(&found).await?;
+        self.restore_registry(&found).await?;
         self.release(lease).await?;
         Ok(rebuilt)
     }
@@ -199,6 +205,39 @@ impl Store {
         txn.commit().await?;
         Ok(names)
     }
+
+    /// Links what the registry's repositories showed and what is here.
+    async fn restore_registry(&self, found: &Inventory) -> Result<()> {
+        let Some(snapshot) = &found.snapshot else { return Ok(()) };
+        let mut txn = self.write("rebuilding the registry's repositories").await?;
+        for repository in &snapshot.registry {
+            for manifest in &repository.manifests {
+                restore_manifest(&mut *txn, found, manifest).await?;
+            }
+            let manifests = repository.manifests.iter().map(|digest| (digest, LinkKind::Manifest));
+            for (digest, kind) in manifests.chain(repository.blobs.iter().map(|digest| (digest, LinkKind::Blob))) {
+                if txn.object(digest).await?.is_some() {
+                    txn.put_registry_link(&repository.name, digest, kind).await?;
+                }
+            }
+            for (tag, digest, updated) in &repository.tags {
+                if txn.registry_link(&repository.name, digest).await? == Some(LinkKind::Manifest) {
+                    txn.put_registry_tag(&repository.name, tag, digest, *updated).await?;
+                }
+            }
+        }
+        txn.commit().await
+    }
+}
+
+/// The edges of a manifest, if all that it must refer to is here.
+async fn restore_manifest(txn: &mut dyn WriteTxn, found: &Inventory, digest: &Digest) -> Result<()> {
+    let Some(document) = found.blobs.get(digest).and_then(|blob| blob.document.clone()) else { return Ok(()) };
+    let Ok(raw) = Raw::parse(document, |bytes| Manifest::parse(bytes, None)) else { return Ok(()) };
+    match insert_edges(txn, &raw).await {
+        Err(StoreError::MissingReference { .. }) => Ok(()),
+        inserted => inserted,
+    }
 }
 
 struct FoundBlob {
@@ -257,6 +296,16 @@ impl Inventory {
         self.blobs.insert(digest, FoundBlob { location, size, document, compression });
     }
 
+    /// Manifests that a repository of the registry shows and no local name means: they were no local images.
+    fn only_in_registry(&self) -> HashSet<Digest> {
+        let Some(snapshot) = &self.snapshot else { return HashSet::new() };
+        let named = snapshot.names.iter().map(|name| name.image).chain(snapshot.digests.iter().map(|name| name.image));
+        let named: HashSet<Digest> = named.map(|image| image.0).collect();
+        let shown = snapshot.registry.iter().flat_map(|repository| &repository.manifests);
+        let is_local = |digest: &Digest| self.images.get(digest).is_some_and(|(_, config)| named.contains(config));
+        shown.filter(|digest| !is_local(digest)).copied().collect()
+    }
+
     fn images(&self) -> impl Iterator<Item = (&Digest, &ImageManifest)> {
         self.images.iter().map(|(digest, (image, _))| (digest, image))
     }
@@ -309,7 +358,7 @@ fn classify(bytes: &dyn BlobBytes) -> std::io::Result<Item> {
             0 => break,
             count => {
                 if offset == 0 {
-                    start = buffer[..count.min(16)].to_vec();
+                    start = buffer[..count.min(START)].to_vec();
                 }
                 hasher.update(&buffer[..count]);
                 offset += count as u64;
@@ -318,7 +367,8 @@ fn classify(bytes: &dyn BlobBytes) -> std::io::Result<Item> {
     }
     let compression = strata_layer::sniff(&start);
     let is_small = size <= MAX_MANIFEST_SIZE as u64 && compression == strata_model::Compression::None;
-    let whole = if is_small || start.starts_with(strata_layer::INDEX_MAGIC) { Some(read_whole(bytes)?) } else { None };
+    let is_read = is_small || start.starts_with(strata_layer::INDEX_MAGIC) || start.starts_with(SNAPSHOT_START);
+    let whole = if is_read { Some(read_whole(bytes)?) } else { None };
     if let Some(index) = whole.as_deref().and_then(|whole| strata_layer::decode_index(whole).ok()) {
         return Ok(Item::Index(Box::new(index)));
     }

@@ -55,6 +55,34 @@ fn two_stratas() {
 }
 
 #[test]
+fn a_lost_catalog_is_made_again_with_what_the_registry_shows() {
+    let (hub, registry, client, image) = served(22);
+    let local = strata_testkit::Image::small("local and in the registry");
+    let file = hub.path("local.tar");
+    std::fs::write(&file, archive::docker(&[(&local, &["local:1"])]).tar(TarFormat::Gnu)).unwrap();
+    hub.run(&["load", "-q", "-i", file.to_str().unwrap()]).success();
+    let second = format!("{}/team/local:1", registry.address);
+    hub.run(&["tag", "local:1", &second]).success();
+    hub.run(&["push", "-q", &second]).success();
+    let before = hub.run(&["images", "-a", "--no-trunc"]).success();
+    drop(registry);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(hub.root().join(format!("catalog.sqlite{suffix}")));
+    }
+    hub.run(&["fsck", "--rebuild"]).success();
+    assert_eq!(hub.run(&["images", "-a", "--no-trunc"]).success(), before, "what is only in the registry is no image");
+    hub.run(&["fsck"]).success();
+    let registry = strata_registry(&hub);
+    let name = |rest: &str| format!("{}/team/{rest}", registry.address);
+    let third = Sandbox::new();
+    third.run(&["pull", "-q", &name("sample:1")]).success();
+    assert_eq!(id(&third, &name("sample:1")), image.id().to_string());
+    third.run(&["pull", "-q", &name("local:1")]).success();
+    assert_eq!(id(&third, &name("local:1")), id(&hub, "local:1"));
+    client.run(&["fsck"]).success();
+}
+
+#[test]
 fn skopeo_pushes_and_pulls() {
     if !have(&["skopeo"]) {
         return;
