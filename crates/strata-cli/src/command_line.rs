@@ -18,7 +18,7 @@ use crate::{help, usage};
 
 pub(crate) use self::clap_tree::clap_tree;
 pub(crate) use self::definition::{
-    Arity, CommandDefinition, FlagDefinition, FlagKind, Group, Node, RunCommand, RunsOn, global_flags,
+    Arity, CommandDefinition, Completes, FlagDefinition, FlagKind, Group, Node, RunCommand, RunsOn, global_flags,
 };
 
 /// What is set for all commands.

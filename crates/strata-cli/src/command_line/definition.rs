@@ -61,6 +61,21 @@ pub(crate) enum FlagKind {
     Number,
 }
 
+/// What a shell offers as a command's arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Completes {
+    Nothing,
+    /// Names of local images.
+    Images,
+    /// The name of a local image first, then nothing.
+    FirstImage,
+    /// The name of a repository that local images are of.
+    Repositories,
+    Files,
+    /// One of these.
+    Words(&'static [&'static str]),
+}
+
 /// One flag.
 #[derive(Clone, Debug)]
 pub(crate) struct FlagDefinition {
@@ -108,6 +123,7 @@ pub(crate) struct CommandDefinition {
     pub(crate) is_hidden: bool,
     /// Whether everything after the first word belongs to somebody else.
     pub(crate) takes_all: bool,
+    pub(crate) completes: Completes,
     /// Whether it starts logging by its own settings.
     pub(crate) logs_itself: bool,
     pub(crate) run: RunCommand,
@@ -132,6 +148,7 @@ impl CommandDefinition {
             runs_on: RunsOn::Caller,
             is_hidden: false,
             takes_all: false,
+            completes: Completes::Nothing,
             logs_itself: false,
             run,
         }
@@ -170,6 +187,11 @@ impl CommandDefinition {
     #[must_use]
     pub(crate) fn examples(self, examples: &'static [(&'static str, &'static str)]) -> CommandDefinition {
         CommandDefinition { examples, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn completes(self, completes: Completes) -> CommandDefinition {
+        CommandDefinition { completes, ..self }
     }
 
     #[must_use]

@@ -6,7 +6,7 @@ use std::path::Path;
 use strata_engine::export_rootfs;
 
 use super::save::NewFile;
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::stdout_is_terminal;
 use crate::report::{Failure, Outcome};
@@ -18,6 +18,7 @@ pub(super) fn definition() -> CommandDefinition {
         "Export an image's filesystem as a tar archive",
         |context, flags| Box::pin(run(context, flags)),
     )
+    .completes(Completes::FirstImage)
     .arity(Arity::Exactly(1))
     .on_workers()
     .flag("o/output", FlagKind::Text("string"), "Write to a file, instead of STDOUT")

@@ -8,7 +8,7 @@ use strata_format::formatter::{Format, Formatter};
 use strata_format::template::Struct;
 use strata_format::{Value, duration, size, timestamp};
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::print;
 use crate::report::Outcome;
@@ -33,6 +33,7 @@ pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("history", "[OPTIONS] IMAGE", "Show the history of an image", |context, flags| {
         Box::pin(run(context, flags))
     })
+    .completes(Completes::Images)
     .arity(Arity::Exactly(1))
     .flag("format", FlagKind::Text("string"), super::images::FORMAT_HELP)
     .flag_with_default("H/human", FlagKind::Bool, "true", "Print sizes and dates in human readable format")

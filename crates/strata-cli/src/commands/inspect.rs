@@ -9,7 +9,7 @@ use strata_format::go_json::{Escape, to_string};
 use strata_format::template::Template;
 use strata_model::Platform;
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::print;
 use crate::report::{Failure, Failures, Outcome};
@@ -30,6 +30,7 @@ pub(super) fn definition() -> CommandDefinition {
         "Return low-level information on images",
         |context, flags| Box::pin(run_generic(context, flags)),
     )
+    .completes(Completes::Images)
     .arity(Arity::AtLeast(1))
     .flag("f/format", FlagKind::Text("string"), FORMAT_HELP)
     .flag("s/size", FlagKind::Bool, "Display total file sizes if the type is container")

@@ -1,6 +1,6 @@
 //! Commands of docker for what this version does not have yet: containers and builds.
 
-use crate::command_line::{CommandDefinition, Flags, RunCommand};
+use crate::command_line::{CommandDefinition, Completes, Flags, RunCommand};
 use crate::report::{Failure, Outcome};
 
 /// Docker's exit code when a container cannot be started at all.
@@ -47,7 +47,8 @@ pub(super) fn build() -> CommandDefinition {
 
 fn definition(name: &'static str) -> CommandDefinition {
     let run: RunCommand = |_, flags| Box::pin(refuse(flags));
-    CommandDefinition::new(name, "", "Comes with a later release", run).takes_all().hidden()
+    let completes = if matches!(name, "run" | "create") { Completes::FirstImage } else { Completes::Nothing };
+    CommandDefinition::new(name, "", "Comes with a later release", run).takes_all().completes(completes).hidden()
 }
 
 async fn refuse(flags: &Flags<'_>) -> Outcome {

@@ -62,6 +62,7 @@ pub(crate) fn tree() -> Group {
         version::definition(),
         info::definition(),
         completion::definition(),
+        completion::answer_definition(),
         man::definition(),
         help::definition(),
     ]);

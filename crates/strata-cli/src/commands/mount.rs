@@ -5,7 +5,7 @@ use std::path::Path;
 use strata_engine::{Mounted, mount, unmount};
 use strata_format::size::human_size;
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{complain, print_line};
 use crate::report::Outcome;
@@ -17,6 +17,7 @@ pub(super) fn mount_definition() -> CommandDefinition {
         "Make the files of an image appear in an empty directory",
         |context, flags| Box::pin(run_mount(context, flags)),
     )
+    .completes(Completes::FirstImage)
     .arity(Arity::Exactly(2))
     .on_workers()
     .flag("platform", FlagKind::Text("string"), "The image for this platform")

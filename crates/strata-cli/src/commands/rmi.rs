@@ -6,7 +6,7 @@ use strata_engine::{
 use strata_format::size::human_size;
 use strata_model::ErrorKind;
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{print, print_line};
 use crate::report::{Failure, Failures, Outcome};
@@ -15,6 +15,7 @@ pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("rmi", "[OPTIONS] IMAGE [IMAGE...]", "Remove one or more images", |context, flags| {
         Box::pin(run(context, flags))
     })
+    .completes(Completes::Images)
     .arity(Arity::AtLeast(1))
     .flag("dry-run", FlagKind::Bool, "Show what would be removed, and what each removal would free")
     .flag("f/force", FlagKind::Bool, "Force removal of the image")

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use strata_engine::{SaveFormat, SaveRequest, save};
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::stdout_is_terminal;
 use crate::progress::{Display, LayerProgress, Shown, Words};
@@ -20,6 +20,7 @@ pub(super) fn definition() -> CommandDefinition {
         "Save one or more images to a tar archive (streamed to STDOUT by default)",
         |context, flags| Box::pin(run(context, flags)),
     )
+    .completes(Completes::Images)
     .arity(Arity::AtLeast(1))
     .on_workers()
     .flag_with_default(

@@ -1,6 +1,6 @@
 //! `tag`: another name for an image.
 
-use crate::command_line::{Arity, CommandDefinition, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, Flags};
 use crate::context::Context;
 use crate::report::{Failure, Outcome};
 
@@ -11,6 +11,7 @@ pub(super) fn definition() -> CommandDefinition {
         "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
         |context, flags| Box::pin(run(context, flags)),
     )
+    .completes(Completes::Images)
     .arity(Arity::Exactly(2))
     .examples(&[("tag app:1.0 registry.example.com/me/app:1.0", "A name under which the image can be pushed")])
 }

@@ -6,7 +6,7 @@ use strata_format::formatter::{Format, Formatter};
 use strata_format::size::human_size;
 use strata_format::template::Struct;
 
-use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::print;
 use crate::report::{Failure, Outcome};
@@ -21,6 +21,7 @@ pub(super) fn definition() -> CommandDefinition {
         "List the tags of a repository on its registry, with the size of each platform",
         |context, flags| Box::pin(run(context, flags)),
     )
+    .completes(Completes::Repositories)
     .arity(Arity::Exactly(1))
     .on_workers()
     .flag("format", FlagKind::Text("string"), super::images::FORMAT_HELP)
