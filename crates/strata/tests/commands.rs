@@ -13,7 +13,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 use strata_testkit::{FakeRegistry, Image, ImageBuilder, Index, Layer, TarEntry, TarFormat, archive, golden};
-use support::{Run, Sandbox};
+use support::{Run, Sandbox, words};
 
 /// Commands run one after the other in one sandbox, and what they printed.
 struct Transcript {
@@ -112,30 +112,6 @@ fn without_tag_time(line: &str) -> String {
         }
     }
     line.to_owned()
-}
-
-/// The words of a command line: between spaces, except within `'`.
-fn words(line: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let (mut is_quoted, mut is_open) = (false, false);
-    for character in line.chars() {
-        match character {
-            '\'' => is_quoted = !is_quoted,
-            ' ' if !is_quoted => {
-                is_open = false;
-                continue;
-            }
-            _ => {}
-        }
-        if !is_open {
-            words.push(String::new());
-            is_open = true;
-        }
-        if character != '\'' {
-            words.last_mut().expect("an open word").push(character);
-        }
-    }
-    words
 }
 
 fn base() -> Layer {

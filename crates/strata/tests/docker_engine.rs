@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::json;
 use strata_testkit::{Image, ImageBuilder, Layer, TarEntry, TarFormat, archive, golden};
-use support::{Run, Sandbox, run};
+use support::{Run, Sandbox, run, words};
 use tools::{Docker, docker_registry, have, skopeo_copy};
 
 /// Commands whose output differs, and why.
@@ -123,30 +123,6 @@ impl Pair {
     fn finish(self) {
         assert!(self.wrong.is_empty(), "{}", self.wrong);
     }
-}
-
-/// The words of a command line: between spaces, except within `'`.
-fn words(line: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let (mut is_quoted, mut is_open) = (false, false);
-    for character in line.chars() {
-        match character {
-            '\'' => is_quoted = !is_quoted,
-            ' ' if !is_quoted => {
-                is_open = false;
-                continue;
-            }
-            _ => {}
-        }
-        if !is_open {
-            words.push(String::new());
-            is_open = true;
-        }
-        if character != '\'' {
-            words.last_mut().expect("an open word").push(character);
-        }
-    }
-    words
 }
 
 fn base() -> Layer {

@@ -130,3 +130,27 @@ pub fn sample_registry() -> (FakeRegistry, Image) {
     registry.add_image("sample", "1", &image);
     (registry, image)
 }
+
+/// The words of a command line: between spaces, except within `'`.
+pub fn words(line: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut is_quoted, mut is_open) = (false, false);
+    for character in line.chars() {
+        match character {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => {
+                is_open = false;
+                continue;
+            }
+            _ => {}
+        }
+        if !is_open {
+            words.push(String::new());
+            is_open = true;
+        }
+        if character != '\'' {
+            words.last_mut().expect("an open word").push(character);
+        }
+    }
+    words
+}
