@@ -153,7 +153,7 @@ async fn pushes_go_on_while_everything_is_deleted_and_collected() {
     let server = Server::with_rules(without_delay()).await;
     let base = Layer::of_file("base", "shared");
     let image = |number: usize| {
-        ImageBuilder::new().layer(base.clone()).layer(Layer::of_file("own", &number.to_string())).build()
+        ImageBuilder::new().layer(base.clone()).layer(Layer::of_file("own", number.to_string())).build()
     };
     let pushes = async {
         for round in 0..3 {
