@@ -37,7 +37,7 @@ pub use site::SiteSettings;
 const LONGEST_FORM: usize = 256 << 10;
 
 /// All pages. To be merged with the routers of the hub's API and of the registry: no path is in two of them.
-pub fn router(hub: Hub, settings: SiteSettings) -> Router {
+pub fn router(hub: Hub) -> Router {
     Router::new()
         .route("/", get(home::home))
         .route("/search", get(search::search))
@@ -51,5 +51,5 @@ pub fn router(hub: Hub, settings: SiteSettings) -> Router {
         .route("/assets/{file}", get(assets::serve))
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
         .layer(from_fn(security::guard))
-        .with_state(Site { hub, settings })
+        .with_state(hub)
 }

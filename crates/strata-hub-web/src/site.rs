@@ -1,15 +1,17 @@
 //! What all pages share: the hub, how the site is called, and who looks at it.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::IpAddr;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::response::{Html, IntoResponse, Response};
-use http::header::{COOKIE, HOST, SET_COOKIE};
+use http::header::{COOKIE, SET_COOKIE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use strata_hub::records::{Readable, RepositoryRow};
 use strata_hub::{Hub, Identity};
+use strata_registry::{ForwardedHeaders, Sender};
 
 use crate::assets::ASSETS;
 use crate::failure::Failure;
@@ -19,25 +21,12 @@ const COOKIE_NAME: &str = "strata_session";
 /// How long a session lasts, in seconds.
 const SESSION: u32 = 12 * 3600;
 
-/// How the site is called, and how it is reached.
-#[derive(Clone, Debug)]
-pub struct SiteSettings {
-    /// What stands on every page.
-    pub name: String,
-    /// Whether browsers reach it by TLS: cookies then never travel without.
-    pub is_secure: bool,
-}
-
-/// The hub and its settings.
-#[derive(Clone)]
-pub(crate) struct Site {
-    pub(crate) hub: Hub,
-    pub(crate) settings: SiteSettings,
-}
+/// How the site is called on every page.
+const SITE: &str = "Strata Hub";
 
 /// What every page's frame shows.
 pub(crate) struct Frame {
-    pub(crate) site: String,
+    pub(crate) site: &'static str,
     pub(crate) host: String,
     pub(crate) style: &'static str,
     pub(crate) script: &'static str,
@@ -51,36 +40,37 @@ pub(crate) struct Frame {
 /// One look at the site.
 pub(crate) struct Visit {
     pub(crate) hub: Hub,
-    pub(crate) settings: SiteSettings,
     pub(crate) identity: Option<Identity>,
-    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) peer: IpAddr,
+    /// `host[:port]` as the browser calls this server.
     pub(crate) host: String,
+    /// Whether the browser reaches it by TLS: cookies then never travel without.
+    is_secure: bool,
     pub(crate) uri: Uri,
     pub(crate) now: i64,
 }
 
-impl FromRequestParts<Site> for Visit {
-    type Rejection = Response;
+impl FromRequestParts<Hub> for Visit {
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, site: &Site) -> Result<Visit, Response> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned();
-        let mut visit = Visit {
-            hub: site.hub.clone(),
-            settings: site.settings.clone(),
-            identity: None,
-            peer,
-            host,
+    async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Visit, Infallible> {
+        let forwarded = parts.extensions.get::<ForwardedHeaders>().copied();
+        let sender = Sender::of(parts, forwarded.unwrap_or(ForwardedHeaders::Ignored));
+        let (scheme, host) = sender.origin.split_once("://").unwrap_or(("http", &sender.origin));
+        let identity = match cookie(&parts.headers) {
+            // A session that has ended is none.
+            Some(session) => hub.identify(Some(&format!("Bearer {session}")), Some(sender.peer)).await.ok().flatten(),
+            None => None,
+        };
+        Ok(Visit {
+            hub: hub.clone(),
+            identity: identity.filter(Identity::is_user),
+            peer: sender.peer,
+            host: host.to_owned(),
+            is_secure: scheme == "https",
             uri: parts.uri.clone(),
             now: jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(i64::MAX),
-        };
-        if let Some(session) = cookie(&parts.headers) {
-            let authorization = format!("Bearer {session}");
-            // A session that has ended is none.
-            let known = visit.hub.identify(Some(&authorization), peer.map(|peer| peer.ip())).await;
-            visit.identity = known.ok().flatten().filter(Identity::is_user);
-        }
-        Ok(visit)
+        })
     }
 }
 
@@ -88,7 +78,7 @@ impl Visit {
     /// The frame of a page; `query` is what stands in the search field.
     pub(crate) fn frame(&self, query: &str) -> Frame {
         Frame {
-            site: self.settings.name.clone(),
+            site: SITE,
             host: self.host.clone(),
             style: &ASSETS.style,
             script: &ASSETS.script,
@@ -138,7 +128,7 @@ impl Visit {
     }
 
     fn cookie(&self, value: &str, lifetime: u32) -> HeaderValue {
-        let secure = if self.settings.is_secure { "; Secure" } else { "" };
+        let secure = if self.is_secure { "; Secure" } else { "" };
         let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime}{secure}");
         HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }

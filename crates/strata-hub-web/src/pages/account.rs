@@ -33,8 +33,7 @@ pub(crate) async fn sign_in_form(visit: Visit) -> Response {
 pub(crate) async fn sign_in(visit: Visit, form: String) -> Result {
     let values = Values::of(&form);
     let (name, next) = (values.first("name").trim(), own_path(values.first("next")));
-    let peer = visit.peer.map(|peer| peer.ip());
-    let problem = match visit.hub.authenticate(name, values.first("password"), peer).await {
+    let problem = match visit.hub.authenticate(name, values.first("password"), Some(visit.peer)).await {
         Ok(identity) => {
             let cookie = visit.begin_session(&identity).await?;
             return Ok(see_other(&next, Some(cookie)));

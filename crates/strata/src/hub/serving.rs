@@ -83,7 +83,7 @@ fn announcement(
     })
 }
 
-/// The hub's endpoints; what they do not know goes to the registry.
+/// The hub's pages and endpoints; what they do not know goes to the registry.
 fn router(opened: &Opened, settings: &Settings, operations: &Operations, shows_metrics: bool) -> Router {
     let service = RegistryService {
         access: opened.access(),
@@ -91,7 +91,8 @@ fn router(opened: &Opened, settings: &Settings, operations: &Operations, shows_m
         search: Search::Elsewhere,
         forwarded: forwarded(settings),
     };
-    let mut router = strata_hub_api::router(opened.hub.clone())
+    let mut router = strata_hub_web::router(opened.hub.clone())
+        .merge(strata_hub_api::router(opened.hub.clone()))
         .merge(operations.health_router())
         .merge(strata_hub_api::administration_router(operations.clone()))
         .merge(strata_registry::router(opened.registry.clone(), service));
