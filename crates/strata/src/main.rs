@@ -10,13 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use strata_blobs_fs::{FsBlobs, FsPacks};
-use strata_catalog_sql::SqliteCatalog;
 use strata_cli::{Environment, HubProgram, LogLevel};
 use strata_registry::{Registry, RegistryRules, RegistryService, collect_periodically, router, serve};
-use strata_store::{Durability, Store, StoreError, StoreOptions};
+use strata_store::{Durability, Store, StoreError};
 use tokio::net::TcpListener;
 
 const CATALOG: &str = "catalog.sqlite";
