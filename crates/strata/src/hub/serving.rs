@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{Extension, Router};
 use strata_cli::{HubResult, HubStarted};
 use strata_hub_api::{Certificate, HttpCourier, Operations, Telemetry, observed};
-use strata_registry::{Connection, ForwardedHeaders, RegistryService, Scheme, Search, ServerLimits, serve_streams};
+use strata_registry::{ForwardedHeaders, RegistryService, Scheme, Search, ServerLimits, serve_streams};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
