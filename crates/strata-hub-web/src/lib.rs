@@ -30,8 +30,6 @@ use axum::routing::{get, post};
 use strata_hub::Hub;
 
 use pages::{account, home, repository, search};
-use site::Site;
-pub use site::SiteSettings;
 
 /// Longest form that is read, in bytes.
 const LONGEST_FORM: usize = 256 << 10;
