@@ -12,7 +12,7 @@ use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use strata_store::{BlobBytes, ObjectReader};
 
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 /// Buffers that are kept for the next chunk.
 const IDLE: usize = 32;
 
