@@ -53,9 +53,9 @@ impl Card {
             description: row.description.clone(),
             badge,
             is_private: row.is_private,
-            pulls: words::count(row.pulls),
+            pulls: words::counted(row.pulls, "pull"),
             pulls_exact: row.pulls,
-            stars: words::count(row.stars),
+            stars: words::counted(row.stars, "star"),
             updated: row.last_pushed.map(|time| Moment::of(time, now)),
             platforms: architectures.join(", "),
         }

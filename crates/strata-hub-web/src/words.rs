@@ -19,6 +19,11 @@ pub(crate) fn count(number: u64) -> String {
     number.to_string()
 }
 
+/// 1 star, 58.3M stars.
+pub(crate) fn counted(number: u64, unit: &str) -> String {
+    format!("{} {unit}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// 912 B, 4.1 kB, 72.9 MB.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
