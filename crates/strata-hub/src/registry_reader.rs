@@ -14,6 +14,7 @@ use strata_store::{ReadTxn, RegistryAction, RegistryHistoryRow};
 use crate::contents::{Summary, describe};
 use crate::records::{RepositoryRow, TagFilter, TagRow};
 use crate::repositories::{add, forget, fresh, save};
+use crate::roles::namespace;
 use crate::tags::natural_key;
 use crate::{Hub, HubError, HubWrite, Result};
 
@@ -157,6 +158,10 @@ impl Hub {
     }
 
     async fn take_in(&self, txn: &mut dyn HubWrite, found: Found) -> Result<()> {
+        // A registry without a hub may have made it; a hub has no name for it.
+        if !found.name.contains('/') {
+            return Ok(());
+        }
         let mut row = txn.repository(&found.name).await?;
         if let (Some(old), Some(removed)) = (&row, found.touched.removed)
             && old.registered <= removed
@@ -168,7 +173,7 @@ impl Hub {
             Some(row) => row,
             None if !found.exists => return Ok(()),
             None => {
-                let account = txn.account(crate::repositories::split_name(&found.name).0).await?;
+                let account = txn.account(namespace(&found.name)).await?;
                 let since = found.touched.pushed.as_ref().map_or_else(|| self.now(), |author| author.time);
                 add(txn, fresh(&found.name, account.as_ref(), since)).await?
             }

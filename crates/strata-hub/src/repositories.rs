@@ -10,10 +10,9 @@ use strata_store::registry::RegistryError;
 use crate::records::{
     AccountRow, CategoryRow, ImmutableTags, Readable, RepositoryFilter, RepositoryRow, RepositoryStatus, Retention,
 };
+use crate::roles::{OFFICIAL, namespace};
 use crate::{Hub, HubError, HubRead, HubWrite, Result, patterns, search};
 
-/// The namespace of official images.
-const OFFICIAL: &str = "library";
 /// Longest description on one line, in characters.
 pub const MAX_DESCRIPTION: usize = 100;
 /// Longest description of a page, in characters.
@@ -57,11 +56,6 @@ pub struct RepositoryUpdate {
     pub retention: Option<Retention>,
 }
 
-/// `a/b` is in namespace `a`, `b` in `library`.
-pub(crate) fn split_name(full_name: &str) -> (&str, &str) {
-    full_name.split_once('/').unwrap_or((OFFICIAL, full_name))
-}
-
 impl Hub {
     /// A repository by its full name, whoever asks.
     ///
@@ -87,7 +81,7 @@ impl Hub {
         let txn = self.read().await?;
         match txn.repository(name).await? {
             Some(row) => Ok(row.is_private),
-            None => Ok(txn.account(split_name(name).0).await?.is_some_and(|account| account.private_by_default)),
+            None => Ok(txn.account(namespace(name)).await?.is_some_and(|account| account.private_by_default)),
         }
     }
 
@@ -257,7 +251,7 @@ pub(crate) async fn active(txn: &dyn HubRead, name: &str) -> Result<RepositoryRo
 
 /// The row of a repository that is new to the hub.
 pub(crate) fn fresh(full_name: &str, account: Option<&AccountRow>, now: i64) -> RepositoryRow {
-    let (namespace, name) = split_name(full_name);
+    let (namespace, name) = full_name.split_once('/').unwrap_or((OFFICIAL, full_name));
     RepositoryRow {
         id: 0,
         namespace: namespace.to_owned(),

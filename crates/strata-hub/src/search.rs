@@ -25,7 +25,7 @@ const WORDS: usize = 8;
 const CORRECTIONS: usize = 3;
 const CONTAINING: usize = 20;
 /// Counts of stars that the index knows without a look at the repository.
-const STAR_STEPS: [u64; 5] = [1, 10, 100, 1000, 10_000];
+const STAR_STEPS: [u64; 15] = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 3000, 10_000];
 
 /// What is searched for.
 #[derive(Clone, Debug, Default)]
@@ -153,19 +153,17 @@ fn entry(row: &RepositoryRow) -> SearchEntry {
 }
 
 fn facets(row: &RepositoryRow) -> Vec<String> {
-    let mut facets = vec![facet("namespace", &row.namespace), facet("repository", &row.full_name())];
-    if !row.is_private {
-        facets.push(facet("public", "yes"));
-    }
-    facets.extend(
-        [(row.is_official, "official"), (row.is_verified, "verified")]
-            .iter()
-            .filter(|(is, _)| *is)
-            .map(|(_, badge)| facet("badge", badge)),
-    );
-    if !row.is_official && !row.is_verified {
-        facets.push(facet("badge", "community"));
-    }
+    let badges = [
+        (row.is_official, "official"),
+        (row.is_verified, "verified"),
+        (!row.is_official && !row.is_verified, "community"),
+    ];
+    let mut facets = vec![
+        facet("namespace", &row.namespace),
+        facet("repository", &row.full_name()),
+        facet("visibility", if row.is_private { "private" } else { "public" }),
+    ];
+    facets.extend(badges.iter().filter(|(has, _)| *has).map(|(_, badge)| facet("badge", badge)));
     for platform in &row.platforms {
         let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
         facets.push(facet("os", os));

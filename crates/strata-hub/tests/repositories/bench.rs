@@ -137,7 +137,7 @@ async fn hundred_thousand_repositories() {
         ("empty", many(&|_| text(""))),
         ("page 20", many(&|word| SearchRequest { skip: 475, ..text(word) })),
         ("official", many(&|word| SearchRequest { badges: vec!["official".into()], ..text(word) })),
-        ("stars>=5", many(&|word| SearchRequest { stars: 5, ..text(word) })),
+        ("stars>=4", many(&|word| SearchRequest { stars: 4, ..text(word) })),
         ("stars>=10000", many(&|_| SearchRequest { stars: 10_000, ..text("") })),
         (
             "arm64, category",

@@ -63,7 +63,7 @@ async fn the_best_comes_first() {
         ("postgers", vec!["postgres", "acme/postgresql-ha"]),
         ("ginx", vec!["nginx", "acme/nginx-proxy", "acme/nginx", "acme/tool"]),
         ("no such thing", vec![]),
-        ("\" OR facets : (\"public:yes\") --", vec![]),
+        ("\" OR facets : (\"visibility:private\") --", vec![]),
         ("repository:secret/nginx-secret", vec![]),
     ] {
         assert_eq!(found(&bench, text(typed), Readable::default()).await, expected, "{typed}");

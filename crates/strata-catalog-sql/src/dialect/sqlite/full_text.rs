@@ -32,23 +32,34 @@ fn wanted(word: &WantedWord, columns: &str) -> String {
     format!("{columns} : {}", any_of(beginnings.chain(word.words.iter().map(|text| quoted(text)))))
 }
 
-fn readable_facets(readable: &Readable) -> Option<Vec<String>> {
-    if readable.everything {
-        return None;
-    }
+/// Facets of what may be read of what is private.
+fn granted(readable: &Readable) -> Vec<String> {
     let namespaces = readable.namespaces.iter().map(|namespace| format!("namespace:{namespace}"));
     let repositories = readable.repositories.iter().take(GRANTS).map(|name| format!("repository:{name}"));
-    Some(["public:yes".to_owned()].into_iter().chain(namespaces).chain(repositories).collect())
+    namespaces.chain(repositories).collect()
 }
 
-/// The match expression of a query; `None` when there is nothing to match.
+fn facets(group: &[String]) -> String {
+    format!("facets : {}", any_of(group.iter().map(|facet| quoted(facet))))
+}
+
+/// The match expression of a query; `None` when there is nothing to match. What is private is taken away rather than what is
+/// public asked for: it is less, and costs less.
 fn expression(query: &SearchQuery) -> Option<String> {
     let columns = if query.in_names { "names" } else { "{names texts}" };
     let words = query.words.iter().map(|word| wanted(word, columns));
-    let groups = query.facets.iter().cloned().chain(readable_facets(&query.readable));
-    let facets = groups.map(|group| format!("facets : {}", any_of(group.iter().map(|facet| quoted(facet)))));
-    let parts: Vec<String> = words.chain(facets).collect();
-    (!parts.is_empty()).then(|| parts.join(" AND "))
+    let parts: Vec<String> = words.chain(query.facets.iter().map(|group| facets(group))).collect();
+    let granted = granted(&query.readable);
+    let sought = parts.join(" AND ");
+    match (query.readable.everything, parts.is_empty(), granted.is_empty()) {
+        (true, true, _) => None,
+        (true, false, _) => Some(sought),
+        (false, true, _) => Some(facets(&[vec!["visibility:public".to_owned()], granted].concat())),
+        (false, false, true) => Some(format!("({sought}) NOT facets : \"visibility:private\"")),
+        (false, false, false) => {
+            Some(format!("({sought}) NOT (facets : \"visibility:private\" NOT {})", facets(&granted)))
+        }
+    }
 }
 
 /// The rest of a query after `SELECT …`, and its parameters.
