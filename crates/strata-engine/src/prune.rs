@@ -52,10 +52,11 @@ pub async fn prune(store: &Store, request: &PruneRequest) -> Result<Removed> {
     }
     let kept = request.keep.map(|keep| names_to_keep(&found, keep)).unwrap_or_default();
     let mut removal = Removal::new(store, &request.mounted);
+    // First: what images hold besides must not be counted twice.
+    removal.leftovers(&mut *txn).await?;
     for summary in &found {
         remove_summary(&mut removal, &mut *txn, summary, &kept).await?;
     }
-    removal.leftovers(&mut *txn).await?;
     if request.dry_run {
         let compaction = store.plan_compaction(&*txn).await?;
         let mut planned = removal.roll_back(txn).await?;

@@ -195,7 +195,7 @@ fn a_dry_run_of_prune_counts_what_compaction_gives_back() {
     let run = |last: &[&str]| sandbox.run(&[&["image", "prune"], &filter[..], last].concat()).success();
     let planned = told_size(&run(&["--dry-run"]));
     let freed = told_size(&run(&["-f"]));
-    assert!(freed > 900_000.0, "{freed}");
+    assert!(freed > 900_000.0 && freed < 1_100_000.0, "{freed}");
     assert!((planned - freed).abs() < 16_384.0, "planned {planned}, freed {freed}");
     assert_eq!(sandbox.run(&["image", "cat", "second:1", "/copied"]).status.code(), Some(0));
 }
