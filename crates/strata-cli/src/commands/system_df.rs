@@ -93,7 +93,7 @@ fn image_row(image: &ImageUsage, now: i64) -> Option<Value> {
 }
 
 fn details(usage: &StoreUsage, now: i64) -> Outcome<String> {
-    let images = Formatter::new(&Format::template(IMAGE_TABLE), images::HEADERS)?.render(&image_rows(usage, now))?;
+    let images = Formatter::new(&Format::template(IMAGE_TABLE), images::HEADERS)?.render(image_rows(usage, now))?;
     let mut text = format!("Images space usage:\n\n{images}");
     for (title, header) in EMPTY_SECTIONS {
         text.push_str(&format!("\n{title}\n\n{}", table::align(header)));
