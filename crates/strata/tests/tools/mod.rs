@@ -132,6 +132,12 @@ impl Server {
         Ok(server)
     }
 
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().expect("a running server");
+        self.process.wait().expect("a child");
+    }
+
     fn listens(&self) -> bool {
         match self.address.starts_with('/') {
             true => std::os::unix::net::UnixStream::connect(&self.address).is_ok(),
@@ -142,6 +148,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.process.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
         let _ = Command::new("kill").arg("-TERM").arg(self.process.id().to_string()).status();
         let ended = Instant::now();
         while self.process.try_wait().is_ok_and(|status| status.is_none()) {
