@@ -179,12 +179,14 @@ fn signed_token(authorization: Option<&str>) -> Option<&str> {
 #[async_trait]
 impl Access for Hub {
     async fn authorize(&self, credentials: &Credentials<'_>, needs: &[Need<'_>]) -> Result<Caller, Refusal> {
+        let asks_for_no_token = self.settings().accounts.challenge == Challenge::Basic;
         match signed_token(credentials.authorization) {
             Some(token) => self.authorize_token(credentials, token, needs).await,
-            None if credentials.authorization.is_none() && self.settings().accounts.challenge == Challenge::Token => {
-                Err(self.challenge(credentials, needs, None, "authentication required"))
+            None if needs.is_empty() || credentials.authorization.is_some() || asks_for_no_token => {
+                self.authorize_directly(credentials, needs).await
             }
-            None => self.authorize_directly(credentials, needs).await,
+            // Docker's way: also who pulls without an account gets a token first.
+            None => Err(self.challenge(credentials, needs, None, "authentication required")),
         }
     }
 

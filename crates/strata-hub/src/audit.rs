@@ -1,6 +1,7 @@
 //! The audit log: what was done to accounts and repositories, by whom and from where, written with the change itself.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use strata_store::{RegistryAction, RegistryHistoryRow};
 
 use crate::records::{AuditFilter, AuditRow, MemberRole};
 use crate::{Hub, HubError, HubWrite, Identity, Result};
@@ -51,6 +52,7 @@ actions! {
     REPOSITORY_DELETE = "repo.delete", "Repository deleted";
     TAG_PUSH = "repo.tag.push", "Tag pushed";
     TAG_DELETE = "repo.tag.delete", "Tag deleted";
+    MANIFEST_DELETE = "repo.manifest.delete", "Manifest deleted";
     TAG_ROLLBACK = "repo.tag.rollback", "Tag rolled back";
 }
 
@@ -77,6 +79,36 @@ pub(crate) async fn log(txn: &mut dyn HubWrite, now: i64, who: &Identity, event:
         address: who.peer.map(|peer| peer.to_canonical().to_string()).unwrap_or_default(),
     };
     Ok(txn.append_audit(&row).await?)
+}
+
+/// Logs what accounts did to tags and manifests, as the registry's history tells it; it does not know from where.
+pub(crate) async fn log_history(txn: &mut dyn HubWrite, history: &[RegistryHistoryRow]) -> Result<()> {
+    for entry in history.iter().filter(|entry| !entry.actor.is_empty()) {
+        let action = match (entry.action, entry.digest) {
+            (RegistryAction::Tag, _) => AuditAction::TAG_PUSH,
+            (RegistryAction::Untag, _) => AuditAction::TAG_DELETE,
+            (RegistryAction::Delete, Some(_)) => AuditAction::MANIFEST_DELETE,
+            // Pushes without a tag say nothing to a person; removed repositories are logged by who removes them.
+            _ => continue,
+        };
+        let name = crate::roles::full_name(&entry.repository);
+        let data = match entry.tag.as_str() {
+            "" => json!({ "digest": entry.digest }),
+            tag => json!({ "tag": tag, "digest": entry.digest }),
+        };
+        let row = AuditRow {
+            sequence: 0,
+            time: entry.time,
+            account: crate::roles::namespace(&name).to_owned(),
+            actor: entry.actor.clone(),
+            action: action.name.to_owned(),
+            name: name.into_owned(),
+            data: data.to_string(),
+            address: String::new(),
+        };
+        txn.append_audit(&row).await?;
+    }
+    Ok(())
 }
 
 impl Hub {

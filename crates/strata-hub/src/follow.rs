@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Hub, Result};
+use crate::{Hub, Result, audit};
 
 /// The hub's own place in the history.
 const READER: &str = "hub";
@@ -35,6 +35,7 @@ impl Hub {
         let now = self.now();
         self.queue_deliveries(&mut *txn, &history, now).await?;
         self.queue_index_jobs(&mut *txn, layers, now).await?;
+        audit::log_history(&mut *txn, &history).await?;
         txn.set_history_position(READER, last.sequence).await?;
         txn.commit().await?;
         Ok(history.len())

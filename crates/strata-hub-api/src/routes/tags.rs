@@ -137,7 +137,6 @@ async fn remove(State(hub): State<Hub>, Path((namespace, name, tag)): TagNames, 
     let (row, _) = repository(&hub, &asking, &(namespace, name), Role::Admin).await?;
     let actor = asking.0.as_ref().map_or("", |identity| &identity.name);
     hub.delete_tag(&row, &tag, actor).await.map_err(missing)?;
-    log(&hub, &asking, AuditAction::TAG_DELETE, &row, json!({ "tag": tag })).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

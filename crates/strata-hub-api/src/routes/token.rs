@@ -65,8 +65,9 @@ async fn by_form(State(hub): State<Hub>, client: Client, body: String) -> Respon
 }
 
 async fn grantee(hub: &Hub, client: &Client, form: &Query) -> Result<Identity, HubError> {
-    let needed =
-        |name: &'static str| form.first(name).ok_or_else(|| HubError::Invalid { what: name, why: "is missing".into() });
+    let needed = |name: &'static str| {
+        form.first(name).ok_or_else(|| HubError::Invalid { what: "form", why: format!("has no {name}") })
+    };
     match needed("grant_type")? {
         "password" => hub.authenticate(needed("username")?, needed("password")?, Some(client.peer)).await,
         "refresh_token" => hub.by_refresh_token(needed("refresh_token")?, Some(client.peer)).await,

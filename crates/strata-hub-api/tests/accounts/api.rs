@@ -37,11 +37,11 @@ const ENDPOINTS: &[(&str, &str, &str, [u16; 8])] = &[
     ("GET", "/v2/orgs/acme/groups/readers/repositories", "", [401, 404, 200, 200, 200, 404, 403, 404]),
     ("GET", "/v2/orgs/acme/access-tokens", "", [401, 404, 403, 200, 200, 404, 403, 404]),
     ("GET", "/v2/orgs/acme/access-tokens/absent", "", [401, 404, 403, 404, 404, 404, 403, 404]),
-    ("GET", "/api/v1/grants/acme/secret", "", [401, 404, 403, 200, 200, 404, 403, 404]),
+    ("GET", "/api/v1/grants/acme/secret", "", [401, 404, 403, 200, 200, 403, 403, 404]),
     ("GET", "/api/v1/grants/acme/public", "", [401, 403, 403, 200, 200, 403, 403, 403]),
-    ("PUT", "/api/v1/grants/acme/secret", r#"{"user":"will","role":"write"}"#, [401, 404, 403, 204, 204, 404, 403, 404]),
-    ("DELETE", "/api/v1/grants/acme/secret?user=otto", "", [401, 404, 403, 404, 404, 404, 403, 404]),
-    ("GET", "/v2/auditlogs/acme", "", [401, 404, 403, 200, 200, 404, 403, 404]),
+    ("PUT", "/api/v1/grants/acme/secret", r#"{"user":"will","role":"write"}"#, [401, 404, 403, 204, 204, 403, 403, 404]),
+    ("DELETE", "/api/v1/grants/acme/secret?user=otto", "", [401, 404, 403, 404, 404, 403, 403, 404]),
+    ("GET", "/v2/auditlogs/acme", "", [401, 404, 403, 200, 200, 403, 403, 404]),
     ("GET", "/v2/auditlogs/ann", "", [401, 404, 404, 200, 200, 404, 403, 404]),
     ("GET", "/v2/auditlogs/absent", "", [401, 404, 404, 404, 404, 404, 404, 404]),
     ("GET", "/v2/auditlogs/acme/actions", "", [401, 200, 200, 200, 200, 200, 200, 200]),
@@ -157,6 +157,14 @@ async fn the_audit_log_tells_who_did_what() {
         let log = world.get(&format!("/v2/auditlogs/acme?{query}"), Some(&ann)).await.is(StatusCode::OK).json();
         assert_eq!(log["count"], expected, "{query}");
     }
+    world.send("DELETE", "/v2/acme/public/manifests/1.0", Some(&ann), Body::None).await.is(StatusCode::ACCEPTED);
+    while world.hub.follow_history().await.unwrap() > 0 {}
+    let log = world.get("/v2/auditlogs/acme?action=repo.tag", Some(&ann)).await.is(StatusCode::OK).json();
+    let told: Vec<_> = log["logs"].as_array().unwrap().iter().map(|entry| (&entry["action"], &entry["name"])).collect();
+    let (pushed, deleted) = (json!("repo.tag.push"), json!("repo.tag.delete"));
+    let (public, secret) = (json!("acme/public"), json!("acme/secret"));
+    assert_eq!(told, [(&deleted, &public), (&pushed, &secret), (&pushed, &public)]);
+    assert_eq!(log["logs"][0]["data"]["tag"], "1.0");
     world.get("/v2/auditlogs/acme?from=yesterday", Some(&ann)).await.is(StatusCode::BAD_REQUEST);
     let actions = world.get("/v2/auditlogs/acme/actions", Some(&ann)).await.is(StatusCode::OK).json();
     assert!(actions["actions"]["repo"]["actions"].as_array().unwrap().len() > 3);
