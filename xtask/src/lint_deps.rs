@@ -70,7 +70,11 @@ const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "axum", "rusqlite", "rust
 const CONFINED: &[(&str, &[&str], &str)] = &[
     ("rusqlite", &["strata-catalog-sql"], "only the SQL catalog knows SQL"),
     ("reqwest", &["strata-registry-client"], "only the registry client speaks HTTP to others"),
-    ("axum", &["strata-registry", "strata-hub-api", "strata-hub-web", "strata"], "only surfaces serve HTTP, which the bin joins"),
+    (
+        "axum",
+        &["strata-registry", "strata-hub-api", "strata-hub-web", "strata"],
+        "only surfaces serve HTTP, which the bin joins",
+    ),
     ("clap", &["strata-cli", "strata"], "only the command line parses arguments"),
     ("indicatif", &["strata-cli"], "only the command line draws"),
     ("anyhow", &["strata", "strata-testkit", "xtask"], "libraries have typed errors"),
