@@ -237,7 +237,8 @@ fn steps(config: &ImageConfig, layers: &[Descriptor]) -> Vec<LayerStep> {
             instruction: instruction(step).unwrap_or_default(),
         });
     }
-    let rest = layers.map(|layer| LayerStep { digest: Some(layer.digest), size: layer.size, instruction: String::new() });
+    let rest =
+        layers.map(|layer| LayerStep { digest: Some(layer.digest), size: layer.size, instruction: String::new() });
     steps.extend(rest);
     steps
 }

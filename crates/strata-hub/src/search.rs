@@ -219,7 +219,6 @@ fn split_tag(text: &str) -> (String, Option<String>) {
 }
 
 fn query(request: &SearchRequest, typed: &str, readable: Readable) -> SearchQuery {
-    let beginning = |word| WantedWord { beginnings: vec![word], words: Vec::new() };
     let group =
         |kind: &str, values: &[String]| -> Vec<String> { values.iter().map(|value| facet(kind, value)).collect() };
     let step = STAR_STEPS.iter().rfind(|step| request.stars >= **step);
@@ -231,8 +230,14 @@ fn query(request: &SearchRequest, typed: &str, readable: Readable) -> SearchQuer
         group("kind", &request.kinds),
         step.map(|step| format!("stars:{step}")).into_iter().collect(),
     ];
+    // The last word may not be typed to its end yet.
+    let whole = |word| WantedWord { words: vec![word], ..WantedWord::default() };
+    let mut words: Vec<WantedWord> = words(typed).into_iter().take(WORDS).map(whole).collect();
+    if let Some(last) = words.last_mut() {
+        last.beginnings = std::mem::take(&mut last.words);
+    }
     SearchQuery {
-        words: words(typed).into_iter().take(WORDS).map(beginning).collect(),
+        words,
         in_names: request.in_names,
         facets: groups.into_iter().filter(|group| !group.is_empty()).collect(),
         // What a facet says need not be looked up.
@@ -301,11 +306,12 @@ fn rank(hit: &SearchHit, typed: &str, is_named: bool) -> Rank {
     (!is_exact, !hit.is_official, -fitness * (1.0 + popularity(hit.stars, hit.pulls)))
 }
 
-/// The query with words that are spelled alike or contain what was typed; `None` when there are none.
+/// The query with words that begin with, contain, or are spelled like what was typed; `None` when there are none.
 async fn other_spellings(txn: &dyn HubRead, query: &SearchQuery) -> Result<Option<SearchQuery>> {
     let mut wider = query.clone();
     for wanted in &mut wider.words {
-        for typed in wanted.beginnings.clone() {
+        for typed in [&wanted.beginnings[..], &wanted.words[..]].concat() {
+            wanted.beginnings = vec![typed.clone()];
             wanted.words.extend(corrections(txn, &typed).await?);
             if typed.chars().count() >= 3 {
                 let containing = txn.words_containing(&typed, CONTAINING).await?;
@@ -313,8 +319,7 @@ async fn other_spellings(txn: &dyn HubRead, query: &SearchQuery) -> Result<Optio
             }
         }
     }
-    let is_wider = wider.words.iter().any(|wanted| !wanted.words.is_empty());
-    Ok(is_wider.then_some(wider))
+    Ok((wider != *query).then_some(wider))
 }
 
 /// What a word may be a misspelling of, the likeliest first.
