@@ -186,7 +186,7 @@ mod tests {
         record.write(&image(), Shown::Mounted).unwrap();
         record.write(&image(), Shown::Copied).unwrap();
         let shown = MountedImage { image: image(), target: target.clone() };
-        assert_eq!(mounted_images(root.path()).unwrap(), [shown.clone()], "being made");
+        assert_eq!(mounted_images(root.path()).unwrap(), std::slice::from_ref(&shown), "being made");
         fs::write(target.join("file"), "").unwrap();
         drop(record);
         assert_eq!(mounted_images(root.path()).unwrap(), [shown], "made");

@@ -45,7 +45,15 @@ pub(crate) struct Inner {
 impl Hub {
     /// A hub over a registry and the hub's own records.
     pub fn new(registry: Registry, records: Arc<dyn HubCatalog>, settings: HubSettings) -> Hub {
-        Hub { inner: Arc::new(Inner { registry, records, settings, pulls: PullQueue::default(), sign_in: SignIn::default() }) }
+        Hub {
+            inner: Arc::new(Inner {
+                registry,
+                records,
+                settings,
+                pulls: PullQueue::default(),
+                sign_in: SignIn::default(),
+            }),
+        }
     }
 
     /// The registry beside it.

@@ -151,7 +151,7 @@ impl Registry {
         &self,
         txn: &mut dyn WriteTxn,
         repository: &Repository,
-        actor: &str,
+        by: By<'_>,
         change: Change<'_>,
     ) -> Result<()> {
         let row = RegistryHistoryRow {
@@ -161,11 +161,23 @@ impl Registry {
             digest: change.digest,
             previous: change.previous,
             action: change.action,
-            actor: actor.to_owned(),
-            time: self.store.now(),
+            actor: by.actor.to_owned(),
+            time: by.time,
         };
         Ok(txn.insert_registry_history(&row).await?)
     }
+
+    /// Who acts, now.
+    fn by<'a>(&self, actor: &'a str) -> By<'a> {
+        By { actor, time: self.store.now() }
+    }
+}
+
+/// Who made a change and when: the same for all entries of a transaction, by which a reader knows what belongs together.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    actor: &'a str,
+    time: i64,
 }
 
 /// What the history keeps of a change, besides where, when and by whom.

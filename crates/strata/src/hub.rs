@@ -30,6 +30,10 @@ const RECORDS: &str = "hub.sqlite";
 const FILES: [&str; 3] = ["blobs", "indexes", "packs"];
 /// How often accounts are tended: uses of tokens noted, what has expired forgotten.
 const TENDING: Duration = Duration::from_secs(60);
+/// How often repositories are looked through for tags that their rules let go.
+const RETAINING: Duration = Duration::from_secs(3600);
+/// How often the repositories' names are noted beside the catalog.
+const SNAPSHOT: Duration = Duration::from_secs(300);
 /// How often is looked for what mirrors keep and nobody uses.
 const EVICTION: Duration = Duration::from_secs(600);
 
@@ -78,6 +82,8 @@ impl Opened {
         work.spawn(self.hub.clone().keep_counting_pulls());
         work.spawn(strata_registry::collect_periodically(self.registry.clone()));
         work.spawn(tend(self.hub.clone()));
+        work.spawn(retain(self.hub.clone()));
+        work.spawn(snapshot_periodically(self.registry.store().clone()));
         if let Some(mirror) = self.mirror.clone() {
             work.spawn(evict(mirror));
         }
@@ -91,6 +97,7 @@ impl Opened {
         if let Err(error) = self.hub.tend_accounts().await {
             tracing::warn!(%error, "the last uses of tokens could not be noted");
         }
+        snapshot(self.registry.store()).await;
     }
 }
 
@@ -110,6 +117,29 @@ async fn tend(hub: Hub) {
         if let Err(error) = hub.tend_accounts().await {
             tracing::warn!(%error, "accounts could not be tended");
         }
+    }
+}
+
+async fn retain(hub: Hub) {
+    loop {
+        tokio::time::sleep(RETAINING).await;
+        if let Err(error) = hub.tend_repositories().await {
+            tracing::warn!(%error, "rules of retention could not be applied");
+        }
+    }
+}
+
+/// Notes what the repositories show, for a rebuild of a lost catalog.
+async fn snapshot_periodically(store: Store) {
+    loop {
+        tokio::time::sleep(SNAPSHOT).await;
+        snapshot(&store).await;
+    }
+}
+
+async fn snapshot(store: &Store) {
+    if let Err(error) = store.snapshot_names().await {
+        tracing::warn!(%error, "the snapshot of names could not be written");
     }
 }
 

@@ -5,7 +5,7 @@ use strata_model::{
     Algorithm, Digest, Edge, EdgeRole, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType, Repository, Tag, Target,
 };
 
-use super::{Change, Registry, RegistryError, Result, SparseIndexes};
+use super::{By, Change, Registry, RegistryError, Result, SparseIndexes};
 use crate::{LinkKind, ObjectRow, ReadTxn, RegistryAction, WriteTxn};
 
 /// The blob `{}`, which clients may carry in a descriptor instead of pushing it (OCI image-spec, manifest.md).
@@ -180,9 +180,10 @@ impl Registry {
         txn.put_registry_link(repository.as_str(), &digest, LinkKind::Manifest).await?;
         // Pushed again, it is as one that never lost a tag.
         txn.delete_registry_review(repository.as_str(), &digest).await?;
-        self.note(&mut *txn, repository, actor, Change::of(RegistryAction::Push, &digest)).await?;
+        let by = self.by(actor);
+        self.note(&mut *txn, repository, by, Change::of(RegistryAction::Push, &digest)).await?;
         for new in &new.tags {
-            self.put_tag(&mut *txn, repository, &new.tag, &digest, actor).await?;
+            self.put_tag(&mut *txn, repository, &new.tag, &digest, by).await?;
         }
         txn.commit().await?;
         self.store.remove_blobs(unused).await?;
@@ -261,7 +262,7 @@ impl Registry {
         if let Some(moved) = moved_tag(&*txn, repository, std::slice::from_ref(&new)).await? {
             return Err(moved);
         }
-        self.put_tag(&mut *txn, repository, &new.tag, digest, actor).await?;
+        self.put_tag(&mut *txn, repository, &new.tag, digest, self.by(actor)).await?;
         Ok(txn.commit().await?)
     }
 
@@ -271,12 +272,12 @@ impl Registry {
         repository: &Repository,
         tag: &Tag,
         digest: &Digest,
-        actor: &str,
+        by: By<'_>,
     ) -> Result<()> {
         let previous = txn.registry_tag(repository.as_str(), tag.as_str()).await?;
-        txn.put_registry_tag(repository.as_str(), tag.as_str(), digest, self.store.now()).await?;
+        txn.put_registry_tag(repository.as_str(), tag.as_str(), digest, by.time).await?;
         let change = Change { action: RegistryAction::Tag, tag: tag.as_str(), digest: Some(*digest), previous };
-        self.note(txn, repository, actor, change).await?;
+        self.note(txn, repository, by, change).await?;
         if let Some(previous) = previous.filter(|previous| previous != digest) {
             self.review_link(txn, repository, &previous).await?;
         }
@@ -293,7 +294,7 @@ impl Registry {
             return Err(manifest_unknown(repository, &Target::Tag(tag.clone())));
         };
         txn.delete_registry_tag(repository.as_str(), tag.as_str()).await?;
-        self.note(&mut *txn, repository, actor, untag(tag.as_str(), previous)).await?;
+        self.note(&mut *txn, repository, self.by(actor), untag(tag.as_str(), previous)).await?;
         self.review_link(&mut *txn, repository, &previous).await?;
         Ok(txn.commit().await?)
     }
@@ -311,10 +312,11 @@ impl Registry {
         if let Some(index) = txn.registry_parent(repository.as_str(), digest).await? {
             return Err(RegistryError::InUse { digest: *digest, index });
         }
+        let by = self.by(actor);
         for tag in txn.registry_tags_of(repository.as_str(), digest).await? {
-            self.note(&mut *txn, repository, actor, untag(&tag, *digest)).await?;
+            self.note(&mut *txn, repository, by, untag(&tag, *digest)).await?;
         }
-        self.note(&mut *txn, repository, actor, Change::of(RegistryAction::Delete, digest)).await?;
+        self.note(&mut *txn, repository, by, Change::of(RegistryAction::Delete, digest)).await?;
         self.review_manifest(&mut *txn, repository, digest).await?;
         txn.delete_registry_link(repository.as_str(), digest).await?;
         let collection = self.store.review(&mut *txn, vec![*digest]).await?;

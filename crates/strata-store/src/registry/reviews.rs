@@ -77,7 +77,7 @@ impl Registry {
             // What it held waited as long as it did.
             review_what_it_held(txn, review).await?;
             if let Ok(repository) = repository.parse() {
-                self.note(txn, &repository, "", Change::of(RegistryAction::Collect, digest)).await?;
+                self.note(txn, &repository, self.by(""), Change::of(RegistryAction::Collect, digest)).await?;
             }
         }
         txn.delete_registry_link(repository, digest).await?;
@@ -183,7 +183,7 @@ impl Registry {
             txn.add_lease_items(&id, items).await?;
         }
         let change = Change { action: RegistryAction::Delete, tag: "", digest: None, previous: None };
-        self.note(&mut *txn, repository, actor, change).await?;
+        self.note(&mut *txn, repository, self.by(actor), change).await?;
         Ok(txn.commit().await?)
     }
 }
