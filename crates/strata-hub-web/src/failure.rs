@@ -41,10 +41,9 @@ impl Failure {
         )
     }
 
-    /// What was asked for needs an account.
-    pub(crate) fn sign_in(visit: &Visit) -> Failure {
-        let here = visit.frame("").here;
-        let encoded = percent_encoding::utf8_percent_encode(&here, percent_encoding::NON_ALPHANUMERIC).to_string();
+    /// What was asked for needs an account; after signing in one is led to `next`.
+    pub(crate) fn sign_in(next: &str) -> Failure {
+        let encoded = percent_encoding::utf8_percent_encode(next, percent_encoding::NON_ALPHANUMERIC);
         Failure(see_other(&format!("/sign-in?next={encoded}"), None))
     }
 

@@ -94,9 +94,9 @@ impl Visit {
         self.identity.as_ref().map(|identity| identity.account.as_str())
     }
 
-    /// The account that is signed in, or the way to signing in.
-    pub(crate) fn signed_in(&self) -> Result<&Identity, Failure> {
-        self.identity.as_ref().ok_or_else(|| Failure::sign_in(self))
+    /// Who is signed in, or the way to signing in and on to `next`.
+    pub(crate) fn signed_in(&self, next: &str) -> Result<&Identity, Failure> {
+        self.identity.as_ref().ok_or_else(|| Failure::sign_in(next))
     }
 
     /// What may be read besides what is public.

@@ -17,10 +17,41 @@ const FIRST: &str = "admin";
 /// Longest names, in bytes.
 const LONGEST_NAME: usize = 64;
 const LONGEST_TEXT: usize = 200;
-/// Names that would be mistaken for something else in addresses.
+/// Names that would be mistaken for something else in addresses: `/v2/repositories/…` is the hub's, no repository's.
 const RESERVED: &[&str] = &[
-    "_", "account", "admin", "api", "explore", "healthz", "help", "index", "library", "login", "logout", "metrics",
-    "mirror", "new", "operator", "r", "readyz", "search", "settings", "signin", "signup", "static", "token", "u", "v1",
+    "_",
+    "access-tokens",
+    "account",
+    "admin",
+    "api",
+    "auditlogs",
+    "auth",
+    "explore",
+    "healthz",
+    "help",
+    "index",
+    "library",
+    "login",
+    "logout",
+    "metrics",
+    "mirror",
+    "namespaces",
+    "new",
+    "operator",
+    "orgs",
+    "r",
+    "readyz",
+    "repositories",
+    "search",
+    "settings",
+    "signin",
+    "signup",
+    "static",
+    "token",
+    "u",
+    "user",
+    "users",
+    "v1",
     "v2",
 ];
 
@@ -495,7 +526,7 @@ mod tests {
         for written in ["", "a", "a/b", "-ab", "ab-", "a b", "ä1", "a..b", "../..", "a\0b", &"a".repeat(65)] {
             assert!(matches!(checked_name(written), Err(HubError::Invalid { .. })), "{written}");
         }
-        for reserved in ["admin", "library", "v2"] {
+        for reserved in ["admin", "library", "v2", "repositories", "access-tokens"] {
             assert!(unreserved(reserved.to_owned()).is_err());
         }
     }

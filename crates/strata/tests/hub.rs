@@ -5,7 +5,7 @@ mod support {
     pub mod hub;
 }
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
@@ -104,8 +104,10 @@ fn the_first_start_tells_a_password_and_the_next_does_not() {
         let mut child =
             command.env("HOME", directory.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut text = String::new();
-        let mut stdout = child.stdout.take().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while !text.contains("Listening on") {
+            assert_ne!(stdout.read_line(&mut text).unwrap(), 0, "it ended: {text}");
+        }
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
         stdout.read_to_string(&mut text).unwrap();
         assert!(child.wait().unwrap().success());

@@ -67,7 +67,7 @@ struct List {
 
 /// `GET /my`: the visitor's own repositories.
 pub(crate) async fn mine(visit: Visit) -> Result {
-    let account = visit.signed_in()?.account.clone();
+    let account = visit.signed_in("/my")?.account.clone();
     let push = format!("Nothing yet. Push the first one to {}/{account}/NAME.", visit.host);
     list(&visit, "My repositories".to_owned(), push, &account, "/my").await
 }

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::Path;
 use strata_hub::records::{RepositoryRow, Role, TagFilter, TagOrder, TagRow};
-use strata_hub::{Dockerfile, DockerfileOrigin};
+use strata_hub::{Dockerfile, DockerfileOrigin, HubError};
 use strata_model::{Digest, ErrorKind};
 use strata_store::RegistryAction;
 
@@ -81,24 +81,38 @@ pub(crate) async fn change_repository(visit: Visit, Path(path): Path<String>, fo
 }
 
 async fn change(visit: &Visit, path: &str, form: &Values) -> Result {
-    let account = visit.signed_in()?.account.clone();
-    let failed = |error| Failure::of(visit, error);
     if let Some(name) = path.strip_suffix("/star") {
-        let row = visit.repository(name).await?.ok_or_else(|| Failure::not_found(visit, "repository"))?;
-        visit.hub.set_star(name, &account, form.first("star") == "yes").await.map_err(failed)?;
-        return Ok(see_other(&repository_path(&row), None));
+        return star(visit, name, form.first("star") == "yes").await;
     }
     if let Some((name, tag)) = path.strip_suffix("/move").and_then(|path| path.rsplit_once("/tags/")) {
-        let row = visit.repository(name).await?.ok_or_else(|| Failure::not_found(visit, "repository"))?;
-        let digest = |name| form.first(name).parse::<Digest>().map_err(|_| Failure::not_found(visit, "digest"));
-        let (to, from) = (digest("to")?, digest("from")?);
-        if !may_write(visit, &row).await? {
-            return Err(failed(strata_hub::HubError::Denied(format!("you may not change {}", row.full_name()))));
-        }
-        visit.hub.roll_back_tag(&row, tag, &to, Some(from), &account).await.map_err(failed)?;
-        return Ok(see_other(&format!("{}/tags/{tag}", repository_path(&row)), None));
+        return move_tag(visit, name, tag, form).await;
     }
     Err(Failure::not_found(visit, "page"))
+}
+
+async fn star(visit: &Visit, name: &str, is_wanted: bool) -> Result {
+    let row = readable(visit, name).await?;
+    let account = &visit.signed_in(&repository_path(&row))?.account;
+    visit.hub.set_star(name, account, is_wanted).await.map_err(|error| Failure::of(visit, error))?;
+    Ok(see_other(&repository_path(&row), None))
+}
+
+async fn move_tag(visit: &Visit, name: &str, tag: &str, form: &Values) -> Result {
+    let row = readable(visit, name).await?;
+    let page = format!("{}/tags/{tag}", repository_path(&row));
+    let account = &visit.signed_in(&page)?.account;
+    let digest = |name| form.first(name).parse::<Digest>().map_err(|_| Failure::not_found(visit, "digest"));
+    let (to, from) = (digest("to")?, digest("from")?);
+    let failed = |error| Failure::of(visit, error);
+    if !may_write(visit, &row).await? {
+        return Err(failed(HubError::Denied(format!("you may not change {}", row.full_name()))));
+    }
+    visit.hub.roll_back_tag(&row, tag, &to, Some(from), account).await.map_err(failed)?;
+    Ok(see_other(&page, None))
+}
+
+async fn readable(visit: &Visit, name: &str) -> Result<RepositoryRow> {
+    visit.repository(name).await?.ok_or_else(|| Failure::not_found(visit, "repository"))
 }
 
 async fn may_write(visit: &Visit, row: &RepositoryRow) -> Result<bool> {
