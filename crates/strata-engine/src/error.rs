@@ -69,14 +69,6 @@ pub enum EngineError {
     /// A mount or the directory fallback failed.
     #[error(transparent)]
     Rootfs(#[from] strata_rootfs::RootfsError),
-    /// The layers of an image cannot be merged.
-    #[error("image {image}: {cause}")]
-    Merge {
-        /// The image.
-        image: String,
-        /// What is wrong.
-        cause: strata_layer::MergeError,
-    },
 }
 
 impl EngineError {
@@ -85,7 +77,7 @@ impl EngineError {
         match self {
             EngineError::NoSuchImage(_) => ErrorKind::NotFound,
             EngineError::ReservedName(_) => ErrorKind::Denied,
-            EngineError::Reference(_) | EngineError::Invalid { .. } | EngineError::Merge { .. } => ErrorKind::Invalid,
+            EngineError::Reference(_) | EngineError::Invalid { .. } => ErrorKind::Invalid,
             EngineError::Conflict { .. } | EngineError::Mounted { .. } => ErrorKind::Conflict,
             EngineError::Unsupported { .. } => ErrorKind::Unsupported,
             EngineError::File { .. } => ErrorKind::Storage,

@@ -12,10 +12,9 @@ use std::sync::Arc;
 
 use strata_layer::{Content, ContentDigest, ImageView, Inode, InodeId, Kind};
 use strata_model::Platform;
-use strata_store::{PackFile, Store, StoreError};
+use strata_store::{OpenedView, PackFile, Store, StoreError};
 
 use crate::export::header::{BLOCK, Header};
-use crate::view::OpenedView;
 use crate::{EngineError, Result, find_image, image_view};
 
 const CHUNK: usize = 256 << 10;

@@ -1,12 +1,12 @@
 //! Looking into images without mounting them: `image ls`, `image cat`, `image diff`.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 
 use strata_layer::{Change, ImageView, InodeId, Kind, Metadata, diff};
 use strata_model::Platform;
 use strata_store::Store;
 
-use crate::view::{OpenedView, image_view};
+use crate::view::image_view;
 use crate::{EngineError, Result, find_image};
 
 const CHUNK: usize = 256 << 10;
@@ -72,8 +72,8 @@ pub async fn cat_file(
     out: &mut (dyn Write + Send),
 ) -> Result<()> {
     let row = find_image(store, image, platform).await?.row;
-    let OpenedView { view, packs } = image_view(store, &row).await?;
-    let inode = view.inode(resolve(&view, image, path)?);
+    let opened = image_view(store, &row).await?;
+    let inode = opened.view.inode(resolve(&opened.view, image, path)?);
     let shown = String::from_utf8_lossy(path).into_owned();
     if inode.kind != Kind::Regular {
         return Err(EngineError::invalid(format!("{shown}: not a regular file in {image}")));
@@ -81,18 +81,14 @@ pub async fn cat_file(
     let Some(content) = inode.content else { return Ok(()) };
     let missing =
         || EngineError::invalid(format!("{shown}: its content is missing; `strata fsck --repair` mends what it can"));
-    let pack = packs.get(usize::from(content.pack)).ok_or_else(missing)?;
-    let (start, _) = pack.place(&content.digest).ok_or_else(missing)?;
+    let mut reader = opened.reader(&content).ok_or_else(missing)?;
     let mut buffer = vec![0; CHUNK];
-    let mut done = 0;
-    while done < content.size {
-        let count = CHUNK.min((content.size - done) as usize);
-        pack.read_exact_at(start + done, &mut buffer[..count])
-            .map_err(|source| EngineError::file("reading", &shown, source))?;
-        out.write_all(&buffer[..count]).map_err(|source| EngineError::file("writing", &shown, source))?;
-        done += count as u64;
+    loop {
+        match reader.read(&mut buffer).map_err(|source| EngineError::file("reading", &shown, source))? {
+            0 => return Ok(()),
+            count => out.write_all(&buffer[..count]).map_err(|source| EngineError::file("writing", &shown, source))?,
+        }
     }
-    Ok(())
 }
 
 /// What differs from image `a` to image `b`, in path order.

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use strata_model::Platform;
 use strata_rootfs::{ErofsSource, Extracted, Ownership, extract, mount_erofs, mounts_below, unmount as unmount_target};
-use strata_store::{PackFile, Store};
+use strata_store::{OpenedView, PackFile, Store};
 
 use crate::mount_record::{LockedRecord, Shown};
-use crate::view::{OpenedView, PackPlaces, erofs_image, image_view};
+use crate::view::{PackPlaces, erofs_image, image_view};
 use crate::{EngineError, Result, find_image};
 
 /// How an image appears in a directory.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strata_erofs::{Places, write_image};
-use strata_layer::{ContentDigest, ImageView, LayerIndex, merge};
+use strata_layer::ContentDigest;
 use strata_model::{ChainId, DiffId, ImageConfig, MAX_MANIFEST_SIZE, Manifest, Raw};
-use strata_store::{Acceptance, BlobBytes, ChunkWriter, ImageRow, PackFile, Store, StoreError};
+use strata_store::{Acceptance, BlobBytes, ChunkWriter, ImageRow, OpenedView, PackFile, Store, StoreError};
 use strata_transfer::TransferError;
 
-use crate::{EngineError, Result, load_documents};
+use crate::{Result, load_documents};
 
 /// Whether a pull or load prepares images for mounting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,39 +22,18 @@ pub enum ViewPolicy {
     Skip,
 }
 
-/// The merged view of an image with its packs opened, in the order of the view's packs.
-pub struct OpenedView {
-    /// The view.
-    pub view: ImageView,
-    /// The packs.
-    pub packs: Vec<Arc<dyn PackFile>>,
-}
-
 /// Merges the layers of a local image.
 ///
 /// # Errors
 /// When a layer's index is damaged or the layers contradict each other.
 pub async fn image_view(store: &Store, image: &ImageRow) -> Result<OpenedView> {
     let layers = image_layers(store, image).await?;
-    merge_layers(store, &image.id.to_string(), &layers).await
+    Ok(store.open_view(&image.id.to_string(), &layers).await?)
 }
 
 async fn image_layers(store: &Store, image: &ImageRow) -> Result<Vec<DiffId>> {
     let txn = store.read().await?;
     Ok(load_documents(&*txn, image).await?.config.value().rootfs.diff_ids.clone())
-}
-
-async fn merge_layers(store: &Store, name: &str, layers: &[DiffId]) -> Result<OpenedView> {
-    let mut indexes: Vec<LayerIndex> = Vec::with_capacity(layers.len());
-    for diff_id in layers {
-        indexes.push(store.layer_index(diff_id).await?);
-    }
-    let view = tokio::task::spawn_blocking(move || merge(&indexes.iter().collect::<Vec<_>>()))
-        .await
-        .map_err(|cause| StoreError::Malformed { what: "a worker thread".into(), cause: cause.to_string() })?
-        .map_err(|cause| EngineError::Merge { image: name.to_owned(), cause })?;
-    let packs = store.open_packs(view.packs()).await?;
-    Ok(OpenedView { view, packs })
 }
 
 /// Merges the layers of an image whose manifest is about to be published, so that none becomes visible that has no files
@@ -77,7 +56,7 @@ pub(crate) async fn accept_image(store: &Store, manifest: &Manifest, policy: Vie
     if store.view(&chain).await?.is_some() {
         return Ok(());
     }
-    let opened = merge_layers(store, &image.config.digest.to_string(), &layers).await?;
+    let opened = store.open_view(&image.config.digest.to_string(), &layers).await?;
     match policy {
         ViewPolicy::Prepare => write_view(store, &chain, opened).await,
         ViewPolicy::Skip => Ok(()),
@@ -105,7 +84,7 @@ pub(crate) async fn erofs_image(store: &Store, image: &ImageRow) -> Result<Optio
     if let Some(existing) = store.view(&chain).await? {
         return Ok(Some(existing));
     }
-    let opened = merge_layers(store, &image.id.to_string(), &layers).await?;
+    let opened = store.open_view(&image.id.to_string(), &layers).await?;
     write_view(store, &chain, opened).await?;
     Ok(store.view(&chain).await?)
 }

@@ -97,6 +97,14 @@ pub enum StoreError {
         /// `Invalid`, `Corrupt` or `Unsupported`.
         kind: ErrorKind,
     },
+    /// The layers of an image contradict each other.
+    #[error("image {image}: {cause}")]
+    Merge {
+        /// The image.
+        image: String,
+        /// What is wrong.
+        cause: Box<strata_layer::MergeError>,
+    },
     /// A document is malformed.
     #[error("{what}: {cause}")]
     Malformed {
@@ -118,6 +126,7 @@ impl StoreError {
             | StoreError::DamagedLayer { .. }
             | StoreError::DamagedPack { .. }
             | StoreError::DiffIdMismatch { .. } => ErrorKind::Corrupt,
+            StoreError::Merge { cause, .. } => cause.kind(),
             StoreError::UnknownObject(_) | StoreError::UnknownLayer(_) => ErrorKind::NotFound,
             StoreError::MissingReference { .. } | StoreError::Malformed { .. } => ErrorKind::Invalid,
         }

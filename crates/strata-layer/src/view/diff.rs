@@ -21,6 +21,10 @@ pub struct Change {
     pub path: Vec<u8>,
     /// How.
     pub kind: ChangeKind,
+    /// What the first view has there.
+    pub before: Option<InodeId>,
+    /// What the second view has there.
+    pub after: Option<InodeId>,
 }
 
 /// Where the two views stand: the root, or a name with its parent's change already listed.
@@ -47,7 +51,7 @@ pub fn diff(before: &ImageView, after: &ImageView) -> Vec<Change> {
             pending[first..].reverse();
         }
         if let Some(kind) = kind {
-            changes.push(Change { path: next.path, kind });
+            changes.push(Change { path: next.path, kind, before: next.before, after: next.after });
         }
     }
     changes
