@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strata-transfer", &["model"]),
     ("strata-store", &["layer", "model", "transfer"]),
     // the hub's rules stand above the store's, and have a port of their own for their records
-    ("strata-hub", &["model", "store"]),
+    ("strata-hub", &["layer", "model", "store"]),
     // adapters
     ("strata-blobs-fs", &["layer", "model", "store"]),
     ("strata-catalog-sql", &["hub", "layer", "model", "store"]),

@@ -87,8 +87,12 @@ fn kind(artifact_type: Option<&str>, config: &MediaType) -> &'static str {
     if artifact_type.is_none() && config.is_image_config() {
         return "image";
     }
-    let found = artifact_type.unwrap_or(config.as_str());
-    KINDS.iter().find(|(known, _)| *known == found).map_or("artifact", |(_, kind)| kind)
+    kind_of(artifact_type.unwrap_or(config.as_str()))
+}
+
+/// The kind of an artifact of this type.
+pub(crate) fn kind_of(artifact_type: &str) -> &'static str {
+    KINDS.iter().find(|(known, _)| *known == artifact_type).map_or("artifact", |(_, kind)| kind)
 }
 
 /// Compressed bytes of the layers.

@@ -124,7 +124,7 @@ impl Hub {
         }
     }
 
-    async fn config(&self, image: &ImageManifest) -> Result<ImageConfig> {
+    pub(crate) async fn config(&self, image: &ImageManifest) -> Result<ImageConfig> {
         if !image.config.media_type.is_image_config() {
             return Ok(ImageConfig::default());
         }
@@ -226,7 +226,7 @@ impl Hub {
 }
 
 /// Layers without history come last: a history may tell of some only, or lie.
-fn steps(config: &ImageConfig, layers: &[Descriptor]) -> Vec<LayerStep> {
+pub(crate) fn steps(config: &ImageConfig, layers: &[Descriptor]) -> Vec<LayerStep> {
     let mut layers = layers.iter();
     let mut steps = Vec::new();
     for step in &config.history {
@@ -243,7 +243,7 @@ fn steps(config: &ImageConfig, layers: &[Descriptor]) -> Vec<LayerStep> {
     steps
 }
 
-fn parsed(stored: &StoredManifest) -> Result<Manifest> {
+pub(crate) fn parsed(stored: &StoredManifest) -> Result<Manifest> {
     Manifest::parse(&stored.bytes, Some(&stored.media_type)).map_err(|error| HubError::Internal(error.to_string()))
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Hub, Result, audit};
+use crate::{Hub, Result, audit, images};
 
 /// The hub's own place in the history.
 const READER: &str = "hub";
@@ -27,6 +27,7 @@ impl Hub {
         let history = self.registry().store().read().await?.registry_history(after, BATCH).await?;
         let Some(last) = history.last() else { return Ok(0) };
         let layers = self.layers_to_index(&history).await?;
+        let images = self.images_to_find(&history).await?;
 
         let mut txn = self.write("taking in the registry's history").await?;
         if txn.history_position(READER).await? != after {
@@ -35,6 +36,7 @@ impl Hub {
         let now = self.now();
         self.queue_deliveries(&mut *txn, &history, now).await?;
         self.queue_index_jobs(&mut *txn, layers, now).await?;
+        images::queue(&mut *txn, images, now).await?;
         audit::log_history(&mut *txn, &history).await?;
         txn.set_history_position(READER, last.sequence).await?;
         txn.commit().await?;

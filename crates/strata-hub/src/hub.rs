@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use strata_store::registry::Registry;
 
 use crate::accounts::AccountSettings;
+use crate::images::Looking;
 use crate::jobs::IndexingSettings;
 use crate::pull_limits::PullLimitSettings;
 use crate::pulls::PullQueue;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) settings: HubSettings,
     pub(crate) pulls: PullQueue,
     pub(crate) sign_in: SignIn,
+    pub(crate) looking: Looking,
 }
 
 impl Hub {
@@ -52,6 +54,7 @@ impl Hub {
                 settings,
                 pulls: PullQueue::default(),
                 sign_in: SignIn::default(),
+                looking: Looking::default(),
             }),
         }
     }

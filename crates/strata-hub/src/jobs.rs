@@ -1,4 +1,5 @@
-//! Layer indexes of pushed images, made one after the other by a queue that is never in the way of a push.
+//! Layer indexes of pushed images, made one after the other by a queue that is never in the way of a push. The same worker
+//! looks through the images afterwards (`images/jobs.rs`).
 //!
 //! A pushed blob is only stored. Pages that show what is in an image need its layers' indexes: every layer of a pushed
 //! image is queued when the history is followed, and unpacked here into pack and index as the engine does. Jobs survive a
@@ -39,8 +40,8 @@ impl Default for IndexingSettings {
 
 /// A layer of a pushed image that has no index yet.
 pub(crate) struct LayerToIndex {
-    blob: Digest,
-    repository: String,
+    pub(crate) blob: Digest,
+    pub(crate) repository: String,
 }
 
 impl Hub {
@@ -114,6 +115,12 @@ impl Hub {
         Ok(true)
     }
 
+    /// One layer, and one image.
+    async fn index_next(&self) -> Result<bool> {
+        let layer = self.index_next_layer().await?;
+        Ok(self.look_through_next_image().await? || layer)
+    }
+
     /// How long the hub's queues are.
     ///
     /// # Errors
@@ -122,13 +129,13 @@ impl Hub {
         Ok(self.read().await?.queue_lengths().await?)
     }
 
-    /// Works the queue of layers for as long as it is polled.
+    /// Works the queues of layers and images for as long as it is polled.
     pub async fn keep_indexing(self) {
         if !self.settings().indexing.enabled {
             return std::future::pending().await;
         }
         loop {
-            match self.index_next_layer().await {
+            match self.index_next().await {
                 Ok(true) => {}
                 Ok(false) => tokio::time::sleep(PAUSE).await,
                 Err(error) => {

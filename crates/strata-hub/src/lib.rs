@@ -18,9 +18,11 @@ mod error;
 mod follow;
 mod hub;
 mod identity;
+mod images;
 mod jobs;
 mod jwt;
 mod organizations;
+mod packages;
 mod passwords;
 mod patterns;
 mod pull_limits;
@@ -46,8 +48,15 @@ pub use dockerfile::{Dockerfile, DockerfileOrigin, LayerStep};
 pub use error::{HubError, Result};
 pub use hub::{Hub, HubSettings};
 pub use identity::{Credential, Identity};
+pub use images::{
+    Attachment, BaseImage, BaseOrigin, ConfigChange, Directory, DirectoryEntry, FileKind, FileOrder, FileState,
+    FileTotals, Findings, FindingsState, FoundCopy, FoundFile, FoundPath, FoundPaths, ImageComparison, ImageParts,
+    ImageStack, IndexState, LayerFindings, Look, PackageChange, PathSearch, SecretLike, StackLayer, StackStep,
+    facts_of, printable,
+};
 pub use jobs::IndexingSettings;
 pub use organizations::Member;
+pub use packages::{Package, PackageKind, apk, dpkg, node, python};
 pub use pull_limits::PullLimitSettings;
 pub use records::{HubCatalog, HubRead, HubWrite};
 pub use registry_tokens::{RegistryToken, TokenRequest};

@@ -30,7 +30,7 @@ const RECORDS: &str = "hub.sqlite";
 const FILES: [&str; 3] = ["blobs", "indexes", "packs"];
 /// How often accounts are tended: uses of tokens noted, what has expired forgotten.
 const TENDING: Duration = Duration::from_secs(60);
-/// How often repositories are looked through for tags that their rules let go.
+/// How often repositories are looked through for tags that their rules let go, and findings for images that are gone.
 const RETAINING: Duration = Duration::from_secs(3600);
 /// How often the repositories' names are noted beside the catalog.
 const SNAPSHOT: Duration = Duration::from_secs(300);
@@ -125,6 +125,9 @@ async fn retain(hub: Hub) {
         tokio::time::sleep(RETAINING).await;
         if let Err(error) = hub.tend_repositories().await {
             tracing::warn!(%error, "rules of retention could not be applied");
+        }
+        if let Err(error) = hub.forget_findings().await {
+            tracing::warn!(%error, "what was found in images that are gone could not be forgotten");
         }
     }
 }

@@ -27,12 +27,15 @@ impl Schema {
     const fn migrations(self) -> &'static [&'static str] {
         match self {
             Schema::Store => &[include_str!("sqlite/schema.sql"), include_str!("sqlite/format_2.sql")],
-            Schema::Hub => &[concat!(
-                include_str!("sqlite/hub/accounts.sql"),
-                include_str!("sqlite/hub/repositories.sql"),
-                include_str!("sqlite/hub/search.sql"),
-                include_str!("sqlite/hub/operations.sql"),
-            )],
+            Schema::Hub => &[
+                concat!(
+                    include_str!("sqlite/hub/accounts.sql"),
+                    include_str!("sqlite/hub/repositories.sql"),
+                    include_str!("sqlite/hub/search.sql"),
+                    include_str!("sqlite/hub/operations.sql"),
+                ),
+                include_str!("sqlite/hub/images.sql"),
+            ],
         }
     }
 

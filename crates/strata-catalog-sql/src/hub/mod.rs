@@ -2,6 +2,7 @@
 
 mod accounts;
 mod clauses;
+mod images;
 mod operations;
 mod repositories;
 mod search;

@@ -4,6 +4,7 @@
 //! bytes. A committed transaction survives a power cut; dropping one rolls it back.
 
 mod accounts;
+mod images;
 mod operations;
 mod repositories;
 mod search;
@@ -12,6 +13,7 @@ use async_trait::async_trait;
 use strata_store::Result;
 
 pub use accounts::*;
+pub use images::*;
 pub use operations::*;
 pub use repositories::*;
 pub use search::*;
@@ -30,13 +32,15 @@ pub trait HubCatalog: Send + Sync {
 }
 
 /// Queries.
-pub trait HubRead: AccountRows + RepositoryRows + SearchRows + OperationRows {}
+pub trait HubRead: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows {}
 
-impl<T: AccountRows + RepositoryRows + SearchRows + OperationRows> HubRead for T {}
+impl<T: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows> HubRead for T {}
 
 /// Changes.
 #[async_trait]
-pub trait HubWrite: HubRead + AccountChanges + RepositoryChanges + SearchChanges + OperationChanges {
+pub trait HubWrite:
+    HubRead + AccountChanges + RepositoryChanges + SearchChanges + OperationChanges + ImageChanges
+{
     /// Makes everything durable and visible.
     async fn commit(self: Box<Self>) -> Result<()>;
 }
