@@ -166,6 +166,12 @@ impl Session {
         Ok(self.row(sql, [namespace], |row| row.size(0))?.unwrap_or(0))
     }
 
+    pub(crate) fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {
+        let sql = "SELECT repository, SUM(size) FROM registry_links JOIN objects USING (digest)
+                   GROUP BY repository ORDER BY SUM(size) DESC, repository LIMIT ?1";
+        self.rows(sql, [integer(limit as u64)], |row| Ok((row.get(0)?, row.size(1)?)))
+    }
+
     /// Links, tags and reviews go with it, by their foreign keys.
     pub(crate) fn delete_registry_repository(&self, repository: &str) -> Result<bool> {
         Ok(self.execute("DELETE FROM registry_repositories WHERE name = ?1", [repository])? == 1)

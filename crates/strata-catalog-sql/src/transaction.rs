@@ -269,6 +269,10 @@ impl ReadTxn for Transaction {
         self.session().registry_stored_bytes(namespace)
     }
 
+    async fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {
+        self.session().registry_largest(limit)
+    }
+
     async fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>> {
         self.session().registry_history(after, limit)
     }

@@ -325,6 +325,29 @@ impl Hub {
         Ok(self.read().await?.accounts_after(after, limit).await?)
     }
 
+    /// Accounts whose name, full name or address contains a text, by name, after this name.
+    ///
+    /// # Errors
+    /// `Denied` for all but administrators.
+    pub async fn find_accounts(
+        &self,
+        who: &Identity,
+        text: &str,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<AccountRow>> {
+        who.administers()?;
+        Ok(self.read().await?.accounts_containing(text, after, limit).await?)
+    }
+
+    /// The accounts with the badge of a verified publisher, by name.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub async fn verified_publishers(&self, limit: usize) -> Result<Vec<AccountRow>> {
+        Ok(self.read().await?.verified_publishers(limit).await?)
+    }
+
     /// Changes an account: its own, that of an organization one owns, or any as an administrator.
     ///
     /// # Errors
@@ -413,6 +436,25 @@ impl Hub {
         txn.delete_refresh_tokens_of(name).await?;
         log(&mut *txn, self.now(), who, Event { action, account: name, name, data: json!({}) }).await?;
         Ok(txn.commit().await?)
+    }
+
+    /// Ends all sessions of a user, and all refresh tokens that began with the password: everybody signs in again.
+    ///
+    /// # Errors
+    /// `Denied` with an access token.
+    pub async fn end_sessions(&self, who: &Identity) -> Result<AccountRow> {
+        who.has_password()?;
+        let name = &who.account;
+        let mut txn = self.write("ending sessions").await?;
+        let old = txn.account(name).await?.ok_or_else(|| not_found(name))?;
+        let row = AccountRow { generation: old.generation + 1, ..old };
+        txn.put_account(&row).await?;
+        txn.delete_refresh_tokens_of(name).await?;
+        let data = json!({ "sessions": "ended" });
+        log(&mut *txn, self.now(), who, Event { action: AuditAction::ACCOUNT_UPDATE, account: name, name, data })
+            .await?;
+        txn.commit().await?;
+        Ok(row)
     }
 
     /// Bytes that may still be pushed to a namespace; `None` without a limit.

@@ -13,6 +13,7 @@ mod access;
 mod accounts;
 mod audit;
 mod contents;
+mod custody;
 mod dockerfile;
 mod error;
 mod follow;

@@ -186,6 +186,27 @@ impl Hub {
         Ok(txn.commit().await?)
     }
 
+    /// Whether somebody may manage an organization.
+    ///
+    /// # Errors
+    /// `NotFound`, also for those who may not.
+    pub async fn owned_organization(&self, who: Option<&Identity>, name: &str) -> Result<AccountRow> {
+        let txn = self.read().await?;
+        let is_owner = match who {
+            Some(who) => require_owner(&*txn, who, name).await.is_ok(),
+            None => false,
+        };
+        txn.account(name).await?.filter(|_| is_owner).ok_or_else(|| not_found(name))
+    }
+
+    /// How many members an account has: none but an organization has any. Everybody may know.
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub async fn count_members(&self, account: &str) -> Result<usize> {
+        Ok(self.read().await?.members(account).await?.len())
+    }
+
     /// The teams of an organization, for its members.
     ///
     /// # Errors

@@ -169,6 +169,24 @@ impl Hub {
         Ok(self.read().await?.deliveries(id, limit).await?)
     }
 
+    /// Queues a delivery once more, as a new one, whatever became of it. One that waits is not doubled.
+    ///
+    /// # Errors
+    /// `NotFound`, also for one of another webhook or one that is not kept any more.
+    pub async fn redeliver(&self, repository: &str, id: &str, delivery: i64) -> Result<()> {
+        let kept = self.deliveries(repository, id, usize::MAX).await?.into_iter().find(|row| row.id == delivery);
+        let old = kept.ok_or_else(|| HubError::NotFound("delivery".into()))?;
+        if old.due.is_some() {
+            return Ok(());
+        }
+        let now = self.now();
+        let again =
+            DeliveryRow { id: 0, created: now, due: Some(now), attempts: 0, attempted: None, status: None, ..old };
+        let mut txn = self.write("sending a delivery again").await?;
+        txn.insert_delivery(&DeliveryRow { error: String::new(), finished: None, ..again }).await?;
+        Ok(txn.commit().await?)
+    }
+
     /// Queues what the webhooks of the repositories in `history` are to be told.
     pub(crate) async fn queue_deliveries(
         &self,

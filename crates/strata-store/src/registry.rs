@@ -16,6 +16,7 @@ mod links;
 mod listing;
 mod manifests;
 mod mirror;
+mod preview;
 mod reviews;
 mod uploads;
 mod upstream;
@@ -30,6 +31,7 @@ pub use error::{RegistryError, Result};
 pub use listing::{Page, ReferrersPage};
 pub use manifests::{NewManifest, NewTag, PublishedManifest, Replaces, StoredManifest};
 pub use mirror::MirroredImage;
+pub use preview::RemovalPreview;
 pub use uploads::{Upload, UploadId};
 pub use upstream::{MirrorName, MirroredBlob, MirroredManifest, Place, Upstream};
 

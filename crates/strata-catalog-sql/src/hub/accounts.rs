@@ -10,7 +10,7 @@ use strata_hub::records::{
 };
 use strata_store::Result;
 
-use super::clauses::Conditions;
+use super::clauses::{Conditions, containing};
 use crate::dialect::sqlite::{Row, Session};
 use crate::objects::integer;
 use crate::transaction::Transaction;
@@ -120,7 +120,9 @@ fn access_tokens(session: &Session, condition: &str, parameter: &str) -> Result<
 
 fn audit_conditions(filter: &AuditFilter) -> Conditions {
     let mut conditions = Conditions::default();
-    conditions.and_with("account = ?", [filter.account.clone()]);
+    if !filter.account.is_empty() {
+        conditions.and_with("account = ?", [filter.account.clone()]);
+    }
     if let Some(action) = &filter.action {
         // A group is what stands before the dot; '/' is the character after it.
         conditions.and_with(
@@ -151,6 +153,19 @@ impl AccountRows for Transaction {
     async fn accounts_after(&self, name: &str, limit: usize) -> Result<Vec<AccountRow>> {
         let sql = format!("{ACCOUNTS} WHERE name > ?1 ORDER BY name LIMIT ?2");
         self.session().rows(&sql, params![name, integer(limit as u64)], account)
+    }
+
+    async fn accounts_containing(&self, text: &str, after: &str, limit: usize) -> Result<Vec<AccountRow>> {
+        let sql = format!(
+            "{ACCOUNTS} WHERE name > ?1 AND (name LIKE ?2 ESCAPE '\\' OR full_name LIKE ?2 ESCAPE '\\'
+             OR email LIKE ?2 ESCAPE '\\') ORDER BY name LIMIT ?3"
+        );
+        self.session().rows(&sql, params![after, containing(text), integer(limit as u64)], account)
+    }
+
+    async fn verified_publishers(&self, limit: usize) -> Result<Vec<AccountRow>> {
+        let sql = format!("{ACCOUNTS} WHERE verified_publisher = 1 AND disabled = 0 ORDER BY name LIMIT ?1");
+        self.session().rows(&sql, [integer(limit as u64)], account)
     }
 
     async fn account_with_email(&self, email: &str) -> Result<Option<AccountRow>> {

@@ -285,7 +285,7 @@ pub struct AuditRow {
 /// Which entries of the audit log.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// The account concerned.
+    /// The account concerned; empty for all.
     pub account: String,
     /// Only this action, or actions of this group.
     pub action: Option<String>,
@@ -310,6 +310,10 @@ pub trait AccountRows: Send + Sync {
     async fn account(&self, name: &str) -> Result<Option<AccountRow>>;
     /// Accounts after this name, by name, at most `limit`.
     async fn accounts_after(&self, name: &str, limit: usize) -> Result<Vec<AccountRow>>;
+    /// Accounts whose name, full name or address contains a text, by name, after this one, at most `limit`.
+    async fn accounts_containing(&self, text: &str, after: &str, limit: usize) -> Result<Vec<AccountRow>>;
+    /// Accounts that are verified publishers and not disabled, by name, at most `limit`.
+    async fn verified_publishers(&self, limit: usize) -> Result<Vec<AccountRow>>;
     /// The user with this address.
     async fn account_with_email(&self, email: &str) -> Result<Option<AccountRow>>;
     /// A user's place in an organization.

@@ -391,6 +391,6 @@ fn subject(manifest: &Manifest) -> Option<Digest> {
     manifest.edges().find(|edge| edge.role == EdgeRole::Subject).map(|edge| edge.descriptor.digest)
 }
 
-fn manifest_unknown(repository: &Repository, target: &Target) -> RegistryError {
+pub(super) fn manifest_unknown(repository: &Repository, target: &Target) -> RegistryError {
     RegistryError::ManifestUnknown { repository: repository.to_string(), target: target.to_string() }
 }

@@ -63,7 +63,7 @@ impl Registry {
         Ok(Some(self.store.remove_doomed(&collection).await?))
     }
 
-    async fn unlink_if_unneeded(&self, txn: &mut dyn WriteTxn, review: &RegistryReviewRow) -> Result<bool> {
+    pub(super) async fn unlink_if_unneeded(&self, txn: &mut dyn WriteTxn, review: &RegistryReviewRow) -> Result<bool> {
         let RegistryReviewRow { repository, digest, .. } = review;
         let Some(kind) = txn.registry_link(repository, digest).await? else { return Ok(false) };
         let is_needed = match kind {
