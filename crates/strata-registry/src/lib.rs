@@ -12,18 +12,21 @@
 //! | `error` | failures as statuses and codes |
 //! | `body`, `range`, `query` | what a request carries |
 //! | `server` | connections, and their end |
+//! | `outlet` | files that a connection sends without reading them |
 
 mod admission;
 mod body;
 mod error;
 #[doc(hidden)]
 pub mod fuzzing;
+mod outlet;
 mod path;
 mod query;
 mod range;
 mod routes;
 mod server;
 mod service;
+mod sys;
 
 pub use routes::router;
 pub use server::{ServerLimits, collect_periodically, serve, serve_streams};

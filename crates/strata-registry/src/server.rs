@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -146,13 +146,19 @@ where
         .timer(TokioTimer::new())
         .keep_alive_interval(limits.header_time)
         .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX));
+    let stream = Watched::new(stream, limits.header_time, limits.idle_time);
+    let outlet = stream.outlet();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(connection);
+        if let Some(outlet) = &outlet
+            && request.version() < Version::HTTP_2
+        {
+            request.extensions_mut().insert(outlet.clone());
+        }
         let mut router = router.clone();
         async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
     });
-    let stream = TokioIo::new(Watched::new(stream, limits.header_time, limits.idle_time));
-    let serving = watcher.watch(builder.serve_connection(stream, service).into_owned());
+    let serving = watcher.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     if let Err(error) = serving.await {
         tracing::debug!(peer = %connection.peer, error, "a connection broke");
     }

@@ -48,7 +48,7 @@ pub(super) async fn get(call: &Call<'_>, digest: Digest) -> Result {
         }
     };
     let body = match blob {
-        Opened::Here(reader) => Body::from_stream(content(reader, first, length)),
+        Opened::Here(reader) => Body::from_stream(content(reader, first, length, call.parts.extensions.get())),
         Opened::Arriving(bytes) => Body::from_stream(bytes),
         Opened::Upstream(upstream) => {
             let blob = upstream.blob(&call.repository, &digest, first).await?;

@@ -9,6 +9,7 @@ mod listing;
 mod manifests;
 mod reviews;
 mod rules;
+mod sending;
 mod support;
 mod tools;
 mod uploads;

@@ -1,18 +1,26 @@
 //! The bytes of a blob as they go out.
 //!
-//! A stored file is read in large chunks into buffers that are used again. What the kernel has in its cache is read in
-//! place; only what it must fetch from the disk goes to a blocking thread, so that nobody else waits for it.
+//! A stored file is sent by the kernel where the connection can do that (`outlet`), or else read in large chunks into
+//! buffers that are used again. What the kernel has in its cache is sent or read in place; only what it must fetch from the
+//! disk goes to a blocking thread, so that nobody else waits for it.
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use strata_store::{BlobBytes, ObjectReader};
 
+use crate::outlet::Outlet;
+use crate::sys::is_resident;
+
 const CHUNK: usize = 128 << 10;
+/// What the kernel is told to send at once.
+const WINDOW: usize = 4 << 20;
 /// Buffers that are kept for the next chunk.
 const IDLE: usize = 32;
 
@@ -23,11 +31,52 @@ pub(super) fn content(
     reader: ObjectReader,
     first: u64,
     length: u64,
+    outlet: Option<&Outlet>,
 ) -> stream::BoxStream<'static, Result<Bytes, io::Error>> {
-    match reader {
-        ObjectReader::Stored(bytes) => stored(bytes, first, length).boxed(),
-        reader => cut(reader.stream(first).stream.map_err(io::Error::other), length).boxed(),
+    let bytes = match reader {
+        ObjectReader::Stored(bytes) => bytes,
+        reader => return cut(reader.stream(first).stream.map_err(io::Error::other), length).boxed(),
+    };
+    // What fits into a chunk is copied sooner than it is mapped.
+    let outlet = outlet.filter(|_| length > CHUNK as u64);
+    match outlet.and_then(|outlet| outlet.offer(&bytes, first, length)) {
+        Some(memory) => sent(bytes, first, memory).boxed(),
+        None => stored(bytes, first, length).boxed(),
     }
+}
+
+/// The windows of `memory`, which stands for `bytes` from `first` on, each when the kernel has it in its cache.
+fn sent(bytes: Arc<dyn BlobBytes>, first: u64, memory: Bytes) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
+    stream::try_unfold((bytes, first, memory), |(bytes, offset, mut memory)| async move {
+        if memory.is_empty() {
+            return Ok(None);
+        }
+        let window = memory.split_to(memory.len().min(WINDOW));
+        if !is_resident(&window) {
+            let (bytes, size) = (Arc::clone(&bytes), window.len());
+            tokio::task::spawn_blocking(move || fetch(&*bytes, offset, size)).await.map_err(io::Error::other)??;
+        }
+        let next = offset + window.len() as u64;
+        Ok(Some((window, (bytes, next, memory))))
+    })
+}
+
+/// Brings part of a file into the kernel's cache, and has it begin with what follows.
+fn fetch(bytes: &dyn BlobBytes, offset: u64, size: usize) -> io::Result<()> {
+    let mut buffer = Buffer::take(CHUNK);
+    let mut fetched = 0;
+    while fetched < size {
+        let wanted = CHUNK.min(size - fetched);
+        match bytes.read_at(offset + fetched as u64, &mut buffer.bytes[..wanted])? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => fetched += count,
+        }
+    }
+    if let Some(file) = bytes.file() {
+        // Only a hint.
+        let _ = fadvise(file, offset + size as u64, NonZeroU64::new(WINDOW as u64), Advice::WillNeed);
+    }
+    Ok(())
 }
 
 fn stored(bytes: Arc<dyn BlobBytes>, first: u64, length: u64) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
