@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strata-registry-client", &["model", "transfer"]),
     ("strata-mirror", &["model", "registry-client", "store", "transfer"]),
     ("strata-rootfs", &["erofs", "layer", "model"]),
+    ("strata-runtime", &["model", "rootfs"]),
     // use cases
     // format: for the grammar of filters (globs, times), not for wording
     (
@@ -57,8 +58,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("strata-testkit", &["archive", "layer", "model"]),
-    ("strata-fuzz", &["archive", "erofs", "format", "layer", "model", "registry", "registry-client", "testkit"]),
-    ("xtask", &[]),
+    ("strata-fuzz", &["archive", "erofs", "format", "hub", "layer", "model", "registry", "registry-client", "testkit"]),
+    ("xtask", &["testkit"]),
 ];
 
 const PURE: &[&str] = &["strata-model", "strata-layer", "strata-erofs", "strata-archive", "strata-format"];

@@ -10,12 +10,13 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, move_mount,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::error::RootfsError;
 use crate::sys::LoopDevice;
 
 /// How the kernel reads the image and the packs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ErofsSource {
     /// From the files themselves (Linux 6.12 and later). The image must lie on a disk file system, not on tmpfs,
     /// overlayfs or another EROFS; packs may.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, mount_bind, mount_remount};
 
+use serde::{Deserialize, Serialize};
+
 use crate::abilities::{Abilities, in_user_namespace};
 use crate::erofs::{ErofsSource, mount_erofs, mount_error};
 use crate::error::RootfsError;
@@ -33,7 +35,7 @@ pub struct UpperDirectory {
 }
 
 /// One thing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
     /// Mount the EROFS image.
     Erofs {
@@ -73,8 +75,8 @@ pub enum Step {
     },
 }
 
-/// The steps to a root file system, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The steps to a root file system, in order. Its serialized form is for another process of the same program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountPlan {
     /// What to do.
     pub steps: Vec<Step>,
