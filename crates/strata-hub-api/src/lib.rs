@@ -23,7 +23,7 @@ mod telemetry;
 mod tls;
 
 pub use courier::HttpCourier;
-pub use operations::Operations;
+pub use operations::{Disk, Operations};
 pub use requests::observed;
 pub use routes::{administration_router, openapi_document, router};
 pub use telemetry::Telemetry;

@@ -11,7 +11,6 @@ use axum::routing::get;
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use serde::Serialize;
 use strata_hub::Hub;
 use strata_store::Totals;
 use tokio::sync::Mutex;
@@ -34,10 +33,12 @@ struct Sources {
 }
 
 /// Room on the disk of the store, in bytes.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Disk {
-    pub(crate) size: u64,
-    pub(crate) free: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// All of it.
+    pub size: u64,
+    /// What is left.
+    pub free: u64,
 }
 
 impl Operations {
@@ -50,14 +51,21 @@ impl Operations {
         &self.0.hub
     }
 
-    pub(crate) fn disk(&self) -> io::Result<Disk> {
+    /// The room on the store's disk.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn disk(&self) -> io::Result<Disk> {
         let disk = rustix::fs::statvfs(&self.0.root)?;
         let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
         Ok(Disk { size: bytes(disk.f_blocks), free: bytes(disk.f_bavail) })
     }
 
     /// How much is in the store, at most some seconds old: counting reads many rows.
-    pub(crate) async fn totals(&self) -> Result<Totals, strata_hub::HubError> {
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn totals(&self) -> Result<Totals, strata_hub::HubError> {
         let mut totals = self.0.totals.lock().await;
         if let Some((counted, totals)) = &*totals
             && counted.elapsed() < FRESH
@@ -71,7 +79,7 @@ impl Operations {
     }
 
     /// Why the hub is not ready; empty when it is.
-    async fn obstacles(&self) -> Vec<String> {
+    pub async fn obstacles(&self) -> Vec<String> {
         let mut obstacles = Vec::new();
         // The words of the cause may name files: they go to the log, not to whoever asks.
         let mut add = |what: &str, cause: &dyn std::fmt::Display| {

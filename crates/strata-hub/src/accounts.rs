@@ -438,11 +438,11 @@ impl Hub {
         Ok(txn.commit().await?)
     }
 
-    /// Ends all sessions of a user, and all refresh tokens that began with the password: everybody signs in again.
+    /// Ends all sessions of a user, and all refresh tokens that began with the password. Returns who may begin a new one.
     ///
     /// # Errors
     /// `Denied` with an access token.
-    pub async fn end_sessions(&self, who: &Identity) -> Result<AccountRow> {
+    pub async fn end_sessions(&self, who: &Identity) -> Result<Identity> {
         who.has_password()?;
         let name = &who.account;
         let mut txn = self.write("ending sessions").await?;
@@ -454,7 +454,7 @@ impl Hub {
         log(&mut *txn, self.now(), who, Event { action: AuditAction::ACCOUNT_UPDATE, account: name, name, data })
             .await?;
         txn.commit().await?;
-        Ok(row)
+        Ok(Identity::of_user(&row, who.peer))
     }
 
     /// Bytes that may still be pushed to a namespace; `None` without a limit.

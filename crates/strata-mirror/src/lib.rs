@@ -30,6 +30,7 @@ mod settings;
 mod turns;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
 use strata_model::{Digest, Repository, Target};
@@ -63,6 +64,31 @@ struct Inner {
     uses: Uses,
 }
 
+/// How often manifests of one registry were wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorUse {
+    /// The registry, as clients know it.
+    pub name: String,
+    /// How often one was served.
+    pub served: u64,
+    /// How often the registry was asked for it.
+    pub asked: u64,
+    /// How often it had none, or gave no answer.
+    pub failed: u64,
+}
+
+impl MirrorUse {
+    fn of(remote: &Remote) -> MirrorUse {
+        let counts = &remote.counts;
+        MirrorUse {
+            name: remote.name().to_owned(),
+            served: counts.served.load(Relaxed),
+            asked: counts.asked.load(Relaxed),
+            failed: counts.failed.load(Relaxed),
+        }
+    }
+}
+
 impl Mirror {
     /// A mirror as `settings` say, that keeps what it fetches in `registry`. Reads the files of passwords; makes no
     /// connection.
@@ -80,6 +106,13 @@ impl Mirror {
         let (tags, turns, uses) = (CheckedTags::default(), Turns::default(), Uses::default());
         let fetches = Arc::default();
         Ok(Mirror { inner: Arc::new(Inner { registry, remotes, max_size, tags, turns, fetches, uses }) })
+    }
+
+    /// How often manifests of each registry were wanted since this value was made, by its name.
+    pub fn uses(&self) -> Vec<MirrorUse> {
+        let mut uses: Vec<MirrorUse> = self.inner.remotes.iter().map(|remote| MirrorUse::of(remote)).collect();
+        uses.sort_by(|one, other| one.name.cmp(&other.name));
+        uses
     }
 
     /// The remote that a mirror's repository is of.
@@ -101,6 +134,7 @@ impl Upstream for Mirror {
             Target::Tag(tag) => self.manifest_by_tag(remote, mirror, tag).await?,
             Target::Digest(digest) => self.manifest_by_digest(remote, mirror, digest).await?,
         };
+        remote.counts.served.fetch_add(1, Relaxed);
         self.used(remote, mirror, &found.manifest.digest).await;
         Ok(found)
     }

@@ -3,6 +3,7 @@
 //! When a tag was checked is known to this process only: after a restart every tag costs one `HEAD`.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -69,8 +70,10 @@ impl Mirror {
         if let Some(manifest) = self.kept_manifest(mirror, &target).await? {
             return Ok(fresh(manifest));
         }
+        remote.counts.asked.fetch_add(1, Relaxed);
         let client = client(remote, mirror)?;
         self.fetch_manifest(&client, mirror, &target, None).await.map(fresh).map_err(|failure| {
+            remote.counts.failed.fetch_add(1, Relaxed);
             let failure = failure.into_error(remote, mirror, &target);
             tracing::debug!(error = %failure, "a manifest could not be fetched");
             failure
@@ -92,6 +95,7 @@ impl Mirror {
         }
         let target = Target::Tag(tag.clone());
         let kept = self.kept_manifest(mirror, &target).await?;
+        remote.counts.asked.fetch_add(1, Relaxed);
         let failure = match self.revalidate(remote, mirror, tag, kept.as_ref()).await {
             Ok(manifest) => {
                 self.inner.tags.put(mirror, tag, remote.fresh_for, None);
@@ -100,6 +104,7 @@ impl Mirror {
             Err(Failure::Store(error)) => return Err(error),
             Err(Failure::Remote(error)) => error,
         };
+        remote.counts.failed.fetch_add(1, Relaxed);
         if is_refusal(&failure) {
             if failure.kind == ErrorKind::NotFound && kept.is_some() {
                 self.inner.registry.keep_tag(mirror, tag, None).await?;

@@ -1,6 +1,7 @@
 //! One registry that is mirrored: which names mean it, under which its content is kept, and the client that asks it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use strata_model::{Host, Repository};
@@ -43,6 +44,15 @@ pub(crate) struct Remote {
     requires_sign_in: bool,
     pub(crate) fresh_for: Duration,
     pub(crate) keep_for: Duration,
+    pub(crate) counts: Counts,
+}
+
+/// How often manifests of a remote were wanted since the program started.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) served: AtomicU64,
+    pub(crate) asked: AtomicU64,
+    pub(crate) failed: AtomicU64,
 }
 
 impl Remote {
@@ -72,6 +82,7 @@ impl Remote {
             requires_sign_in,
             fresh_for: settings.fresh_for.map_or(FRESH_FOR, |span| span.0),
             keep_for: settings.keep_for.map_or(KEEP_FOR, |span| span.0),
+            counts: Counts::default(),
         })
     }
 
