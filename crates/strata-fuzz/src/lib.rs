@@ -11,6 +11,7 @@ mod archive;
 mod layer;
 mod mend;
 mod names;
+mod packages;
 mod registry;
 mod seeds;
 mod template;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 pub use archive::archive;
 pub use layer::{compression, erofs_image, layer_index, layer_tar, pack_footer};
 pub use names::{digest, image_config, manifest, media_type, platform, reference};
+pub use packages::packages;
 pub use registry::{challenge, client_config, docker_config, error_answer, range, registry_path, response_headers};
 pub use template::{filter_value, template};
 
@@ -50,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "manifest", check: manifest, seeds: seeds::documents },
     Target { name: "media_type", check: media_type, seeds: seeds::media_types },
     Target { name: "pack_footer", check: pack_footer, seeds: seeds::packs },
+    Target { name: "packages", check: packages, seeds: seeds::packages },
     Target { name: "platform", check: platform, seeds: seeds::platforms },
     Target { name: "range", check: range, seeds: seeds::ranges },
     Target { name: "reference", check: reference, seeds: seeds::references },

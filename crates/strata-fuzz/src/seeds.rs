@@ -61,6 +61,16 @@ pub(crate) fn media_types() -> Vec<Vec<u8>> {
     ])
 }
 
+/// Databases of installed packages.
+pub(crate) fn packages() -> Vec<Vec<u8>> {
+    texts(&[
+        "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nDescription: shell\n more\n\nPackage: x\n",
+        "C:Q1abc=\nP:musl\nV:1.2.5-r0\nF:lib\nR:ld.so\n\nP:busybox\nV:1.36\n",
+        "Metadata-Version: 2.1\r\nName: six\r\nVersion: 1.16.0\r\n\r\ntext",
+        r#"{"name":"@types/node","version":"20.1.0","scripts":{"install":"x"}}"#,
+    ])
+}
+
 pub(crate) fn platforms() -> Vec<Vec<u8>> {
     texts(&["linux/amd64", "linux/arm/v7", "arm64", "windows(10.0.17763)/amd64", "linux/amd64/v3", "aarch64", "linux"])
 }

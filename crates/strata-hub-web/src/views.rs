@@ -64,9 +64,14 @@ impl Card {
 
 /// `/_/nginx` for official images, `/r/namespace/name` for others.
 pub(crate) fn repository_path(row: &RepositoryRow) -> String {
-    match row.namespace.as_str() {
-        "library" => format!("/_/{}", row.name),
-        _ => format!("/r/{}", row.full_name()),
+    named_path(&row.full_name())
+}
+
+/// The same of a full name.
+pub(crate) fn named_path(full_name: &str) -> String {
+    match full_name.strip_prefix("library/") {
+        Some(name) => format!("/_/{name}"),
+        None => format!("/r/{full_name}"),
     }
 }
 

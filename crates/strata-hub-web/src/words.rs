@@ -24,6 +24,29 @@ pub(crate) fn counted(number: u64, unit: &str) -> String {
     format!("{} {unit}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// 12,304.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// 1 file, 12,304 files, 2 entries.
+pub(crate) fn exactly(number: u64, unit: &str) -> String {
+    let unit = match (number, unit.strip_suffix('y')) {
+        (1, _) => unit.to_owned(),
+        (_, Some(stem)) => format!("{stem}ies"),
+        (_, None) => format!("{unit}s"),
+    };
+    format!("{} {unit}", thousands(number))
+}
+
 /// 912 B, 4.1 kB, 72.9 MB.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -93,6 +116,10 @@ mod tests {
         for (number, expected) in cases {
             assert_eq!(count(number), expected);
         }
+        for (number, expected) in [(0, "0 files"), (1, "1 file"), (999, "999 files"), (1_234_567, "1,234,567 files")] {
+            assert_eq!(exactly(number, "file"), expected);
+        }
+        assert_eq!((exactly(1, "entry"), exactly(1_000, "entry")), ("1 entry".into(), "1,000 entries".into()));
         let sizes = [
             (0, "0 B"),
             (999, "999 B"),

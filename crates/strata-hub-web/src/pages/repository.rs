@@ -1,4 +1,5 @@
-//! A repository: what its owner wrote, its tags, one tag, its Dockerfile. Names have slashes, so a path is read from its end.
+//! A repository: what its owner wrote, its tags, one tag, its Dockerfile; what is in its images is in [`super::layers`] and
+//! its siblings. Names have slashes, so a path is read from its end.
 
 use askama::Template;
 use axum::extract::Path;
@@ -7,6 +8,7 @@ use strata_hub::{Dockerfile, DockerfileOrigin, HubError};
 use strata_model::{Digest, ErrorKind};
 use strata_store::RegistryAction;
 
+use super::{compare, files, layers, trust};
 use crate::failure::{Failure, Result};
 use crate::markdown;
 use crate::site::{Frame, Values, Visit, page, see_other};
@@ -24,24 +26,40 @@ const ORDERS: [(&str, &str, TagOrder); 3] = [
     ("name-descending", "Z–A", TagOrder::NameDescending),
 ];
 
-/// What of a repository a path means.
+/// What of a repository a path means. Where a tag may be missing, the default one is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Overview,
     Tags,
     Tag(String),
     Dockerfile,
+    Layers(Option<String>),
+    /// The files of one layer of a tag.
+    Layer(String, usize),
+    Files(String),
+    Compare,
+    Trust(Option<String>),
 }
 
 /// What a path may mean, the likeliest first: a repository may be called like a part.
 fn meanings(path: &str) -> Vec<(String, Part)> {
     let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     let parted = match segments[..] {
-        [ref name @ .., "tags", tag] if !name.is_empty() => Some((name.join("/"), Part::Tag(tag.to_owned()))),
-        [ref name @ .., "tags"] if !name.is_empty() => Some((name.join("/"), Part::Tags)),
-        [ref name @ .., "dockerfile"] if !name.is_empty() => Some((name.join("/"), Part::Dockerfile)),
+        [ref name @ .., "tags", tag, "layers", layer] => {
+            layer.parse().ok().map(|layer| (name, Part::Layer(tag.to_owned(), layer)))
+        }
+        [ref name @ .., "tags", tag, "layers"] => Some((name, Part::Layers(Some(tag.to_owned())))),
+        [ref name @ .., "tags", tag, "files"] => Some((name, Part::Files(tag.to_owned()))),
+        [ref name @ .., "tags", tag, "trust"] => Some((name, Part::Trust(Some(tag.to_owned())))),
+        [ref name @ .., "tags", tag] => Some((name, Part::Tag(tag.to_owned()))),
+        [ref name @ .., "tags"] => Some((name, Part::Tags)),
+        [ref name @ .., "dockerfile"] => Some((name, Part::Dockerfile)),
+        [ref name @ .., "layers"] => Some((name, Part::Layers(None))),
+        [ref name @ .., "compare"] => Some((name, Part::Compare)),
+        [ref name @ .., "trust"] => Some((name, Part::Trust(None))),
         _ => None,
     };
+    let parted = parted.filter(|(name, _)| !name.is_empty()).map(|(name, part)| (name.join("/"), part));
     parted.into_iter().chain([(segments.join("/"), Part::Overview)]).collect()
 }
 
@@ -64,6 +82,11 @@ async fn show(visit: &Visit, path: &str) -> Result {
                 Part::Tags => tags(visit, &row, head).await,
                 Part::Tag(tag) => one_tag(visit, &row, head, &tag).await,
                 Part::Dockerfile => dockerfile(visit, &row, head).await,
+                Part::Layers(tag) => layers::layers(visit, &row, head, tag).await,
+                Part::Layer(tag, number) => files::layer(visit, &row, head, &tag, number).await,
+                Part::Files(tag) => files::files(visit, &row, head, &tag).await,
+                Part::Compare => compare::compare(visit, &row, head).await,
+                Part::Trust(tag) => trust::trust(visit, &row, head, tag).await,
             };
         }
     }
@@ -121,13 +144,15 @@ async fn may_write(visit: &Visit, row: &RepositoryRow) -> Result<bool> {
 }
 
 /// What stands above all parts of a repository.
-struct Head {
-    card: Card,
-    namespace: String,
-    default_size: Option<String>,
-    pull_line: String,
-    has_starred: bool,
-    tabs: Vec<Step>,
+pub(super) struct Head {
+    pub(super) card: Card,
+    pub(super) namespace: String,
+    /// The tag that is meant without one.
+    pub(super) default: Option<TagRow>,
+    pub(super) default_size: Option<String>,
+    pub(super) pull_line: String,
+    pub(super) has_starred: bool,
+    pub(super) tabs: Vec<Step>,
 }
 
 impl Head {
@@ -144,16 +169,23 @@ impl Head {
         let tab = |label: &str, address: String, is_current| Step { label: label.to_owned(), address, is_current };
         let tabs = vec![
             tab("Overview", card.path.clone(), *part == Part::Overview),
-            tab("Tags", format!("{}/tags", card.path), matches!(part, Part::Tags | Part::Tag(_))),
+            tab("Tags", format!("{}/tags", card.path), matches!(part, Part::Tags | Part::Tag(_) | Part::Compare)),
             tab("Dockerfile", format!("{}/dockerfile", card.path), *part == Part::Dockerfile),
+            tab(
+                "Layers",
+                format!("{}/layers", card.path),
+                matches!(part, Part::Layers(_) | Part::Layer(..) | Part::Files(_)),
+            ),
+            tab("Trust", format!("{}/trust", card.path), matches!(part, Part::Trust(_))),
         ];
         Ok(Head {
             namespace: row.namespace.clone(),
-            default_size: default.map(|tag| words::size(tag.manifest.size)),
+            default_size: default.as_ref().map(|tag| words::size(tag.manifest.size)),
             pull_line: format!("docker pull {}/{}{tag}", visit.host, row.familiar_name()),
             has_starred,
             tabs,
             card,
+            default,
         })
     }
 }
@@ -309,9 +341,9 @@ struct DockerfilePage {
 }
 
 async fn dockerfile(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
-    let file = match default_tag(visit, row).await? {
+    let file = match &head.default {
         Some(tag) => match visit.hub.dockerfile(row, &tag.tag, None).await {
-            Ok(found) => Some(file(found, tag.tag)),
+            Ok(found) => Some(file(found, tag.tag.clone())),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => None,
             Err(error) => return Err(Failure::of(visit, error)),
         },
@@ -352,6 +384,16 @@ mod tests {
             ("acme/a/b/tags/1.0", vec![("acme/a/b", Part::Tag("1.0".into())), ("acme/a/b/tags/1.0", Part::Overview)]),
             ("acme/app/dockerfile", vec![("acme/app", Part::Dockerfile), ("acme/app/dockerfile", Part::Overview)]),
             ("tags", vec![("tags", Part::Overview)]),
+            ("acme/app/compare", vec![("acme/app", Part::Compare), ("acme/app/compare", Part::Overview)]),
+            (
+                "acme/app/tags/1/layers/2",
+                vec![("acme/app", Part::Layer("1".into(), 2)), ("acme/app/tags/1/layers/2", Part::Overview)],
+            ),
+            ("acme/app/tags/1/layers/x", vec![("acme/app/tags/1/layers/x", Part::Overview)]),
+            (
+                "acme/app/tags/trust",
+                vec![("acme/app", Part::Tag("trust".into())), ("acme/app/tags/trust", Part::Overview)],
+            ),
         ];
         for (path, expected) in cases {
             let expected: Vec<_> = expected.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();

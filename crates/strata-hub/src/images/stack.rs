@@ -80,7 +80,11 @@ impl Hub {
         Ok(stack)
     }
 
-    async fn plain_stack(&self, image: &ImageParts) -> Result<ImageStack> {
+    /// The layers of an image, without who else has them.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn plain_stack(&self, image: &ImageParts) -> Result<ImageStack> {
         let txn = self.registry().store().read().await?;
         let claimed = &image.config.rootfs.diff_ids;
         let times = image.config.history.iter().map(|step| step.created.clone()).chain(std::iter::repeat(None));
