@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strata-mirror", &["model", "registry-client", "store", "transfer"]),
     ("strata-rootfs", &["erofs", "layer", "model"]),
     ("strata-runtime", &["model", "rootfs"]),
+    ("strata-network", &["model"]),
     // use cases
     // format: for the grammar of filters (globs, times), not for wording
     (

@@ -1,0 +1,122 @@
+//! Attaching a container's init to its networks, step by step; what was begun is taken back when a step fails.
+
+use std::fs;
+use std::path::Path;
+
+use crate::attendant;
+use crate::detach::detach;
+use crate::filter;
+use crate::link;
+use crate::member::Member;
+use crate::namespace;
+use crate::plan::{Endpoint, Mode, NetworkPlan, NetworkState};
+use crate::{NetworkError, Result};
+
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// Sets up what `network.json` of `directory` says for the container whose init is `pid`, and writes `network-state.json`.
+///
+/// # Errors
+/// When an interface cannot be made or a port not be bound; nothing is left then. A filter that cannot be set is a warning
+/// in the state: published ports and the other members of the network can be reached without.
+pub fn attach(directory: &Path, pid: i32) -> Result<NetworkState> {
+    let plan = NetworkPlan::read(directory)?;
+    let attached = match plan.mode {
+        Mode::Bridge => attach_bridges(directory, &plan, pid),
+        Mode::User => attach_user(directory, &plan, pid),
+    };
+    if attached.is_err() {
+        // The first failure is the one to tell.
+        let _ = detach(directory);
+    }
+    attached
+}
+
+fn attach_bridges(directory: &Path, plan: &NetworkPlan, pid: i32) -> Result<NetworkState> {
+    let mut state = NetworkState::default();
+    raise_loopback(pid)?;
+    for (number, endpoint) in plan.endpoints.iter().enumerate() {
+        state.warnings.extend(connect_endpoint(&plan.container, endpoint, number == 0, pid)?);
+    }
+    if plan.ports.is_empty() && !plan.resolver {
+        state.write(directory)?;
+        return Ok(state);
+    }
+    let ready = attendant::start(directory, pid)?;
+    state.attendant = Some(ready.process);
+    state.ports = ready.ports;
+    // Written before the filter knows the ports: a kill between the two leaves something that `detach` can find.
+    state.write(directory)?;
+    if let Some(first) = plan.endpoints.first() {
+        if let Err(error) = filter::publish(&state.ports, first) {
+            state.warnings.push(error.to_string());
+            state.write(directory)?;
+        }
+    }
+    Ok(state)
+}
+
+/// The attendant starts the user's program and asks it for the ports.
+fn attach_user(directory: &Path, plan: &NetworkPlan, pid: i32) -> Result<NetworkState> {
+    raise_loopback(pid)?;
+    let ready = attendant::start(directory, pid)?;
+    let state = NetworkState { ports: ready.ports, warnings: ready.warnings, attendant: Some(ready.process) };
+    debug_assert!(plan.endpoints.is_empty(), "user mode knows no networks");
+    state.write(directory)?;
+    Ok(state)
+}
+
+/// Connects a running container to one more network.
+///
+/// # Errors
+/// When its interface cannot be made.
+pub fn connect(container: &str, endpoint: &Endpoint, pid: i32) -> Result<Vec<String>> {
+    connect_endpoint(container, endpoint, false, pid).map(|warning| warning.into_iter().collect())
+}
+
+fn connect_endpoint(container: &str, endpoint: &Endpoint, first: bool, pid: i32) -> Result<Option<String>> {
+    let name = host_link(container, &endpoint.interface);
+    link::with_links(async |links| {
+        let bridge = link::ensure_bridge(&links, endpoint).await?;
+        link::add_pair(&links, &name, endpoint, bridge, pid).await
+    })?;
+    let namespace = namespace::of(pid)?;
+    namespace::within(&namespace, || link::with_links(async |links| link::configure(&links, endpoint, first).await))?;
+    Member::announce(endpoint, container)?;
+    Ok(open_the_way_out(endpoint).err().map(|error| error.to_string()))
+}
+
+fn open_the_way_out(endpoint: &Endpoint) -> Result<()> {
+    let forwarding =
+        fs::read_to_string(FORWARDING).map_err(|error| NetworkError::system(format!("reading {FORWARDING}"), error))?;
+    if forwarding.trim() == "0" && !endpoint.internal {
+        fs::write(FORWARDING, "1").map_err(|error| NetworkError::system(format!("writing {FORWARDING}"), error))?;
+    }
+    filter::open(endpoint)
+}
+
+fn raise_loopback(pid: i32) -> Result<()> {
+    let namespace = namespace::of(pid)?;
+    namespace::within(&namespace, || link::with_links(async |links| link::raise_loopback(&links).await))
+}
+
+/// The name of this machine's end of an interface's veth pair: `st`, twelve digits of the container's ID, a letter for the
+/// interface's number (the kernel takes 15 bytes).
+pub(crate) fn host_link(container: &str, interface: &str) -> String {
+    let digits: String = container.chars().take(12).collect();
+    let number: u8 = interface.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse().unwrap_or(0);
+    format!("st{digits}{}", char::from(b'a' + number % 26))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_links_fit_the_kernel_and_tell_interfaces_apart() {
+        let container = "0123456789abcdef".repeat(4);
+        assert_eq!(host_link(&container, "eth0"), "st0123456789aba");
+        assert_eq!(host_link(&container, "eth3"), "st0123456789abd");
+        assert!(host_link(&container, "eth25").len() <= 15);
+    }
+}

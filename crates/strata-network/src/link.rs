@@ -1,0 +1,172 @@
+//! Bridges, veth pairs, addresses and routes, by netlink.
+//!
+//! Everything that is made here is there already after a second call: a bridge that exists is left as it is.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
+use rtnetlink::{
+    Error, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
+};
+
+use crate::plan::Endpoint;
+use crate::subnet::hardware_address;
+use crate::{NetworkError, Result};
+
+const EXISTS: i32 = 17;
+const NO_SUCH_DEVICE: i32 = 19;
+
+/// Does `work` with a connection to the kernel, in the calling thread's network namespace.
+pub(crate) fn with_links<T>(work: impl AsyncFnOnce(Handle) -> Result<T>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| NetworkError::system("starting to talk to the kernel's network", error))?;
+    runtime.block_on(async {
+        let (connection, handle, _) =
+            new_connection().map_err(|error| NetworkError::system("talking to the kernel's network", error))?;
+        let connection = tokio::spawn(connection);
+        let done = work(handle).await;
+        connection.abort();
+        done
+    })
+}
+
+/// The bridge of an endpoint's network, made when it is not there, with this machine's address on it.
+pub(crate) async fn ensure_bridge(links: &Handle, endpoint: &Endpoint) -> Result<u32> {
+    let bridge = &endpoint.bridge;
+    if let Some(index) = find(links, bridge).await? {
+        return Ok(index);
+    }
+    let link =
+        LinkBridge::new(bridge).address(hardware_address(endpoint.gateway).to_vec()).mtu(endpoint.mtu).up().build();
+    let made = links.link().add(link).execute().await;
+    existing_is_fine(made).map_err(|error| NetworkError::link(format!("making the bridge {bridge}"), &error))?;
+    let index = find(links, bridge)
+        .await?
+        .ok_or_else(|| NetworkError::Attendant(format!("the bridge {bridge} went away while it was made")))?;
+    add_address(links, index, endpoint.gateway, endpoint.subnet.prefix_len(), bridge).await?;
+    Ok(index)
+}
+
+/// Takes a bridge away; one that is not there is gone already.
+pub(crate) async fn remove_link(links: &Handle, name: &str) -> Result<()> {
+    let Some(index) = find(links, name).await? else { return Ok(()) };
+    match links.link().del(index).execute().await {
+        Err(error) if code(&error) != Some(NO_SUCH_DEVICE) => {
+            Err(NetworkError::link(format!("removing the link {name}"), &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A veth pair: `host_name` in this namespace as a port of the bridge, the endpoint's interface in that of `pid`.
+pub(crate) async fn add_pair(
+    links: &Handle,
+    host_name: &str,
+    endpoint: &Endpoint,
+    bridge: u32,
+    pid: i32,
+) -> Result<()> {
+    // What a cut-off container left under this name.
+    remove_link(links, host_name).await?;
+    let inside = LinkUnspec::new_with_name(&endpoint.interface)
+        .setns_by_pid(pid.unsigned_abs())
+        .address(hardware_address(endpoint.address).to_vec())
+        .mtu(endpoint.mtu)
+        .build();
+    let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(host_name)
+        .controller(bridge)
+        .mtu(endpoint.mtu)
+        .up()
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(inside)))
+        .build();
+    let what = || format!("making the interface {} of the container", endpoint.interface);
+    links.link().add(pair).execute().await.map_err(|error| NetworkError::link(what(), &error))
+}
+
+/// Sets up, in the container's namespace, what [`add_pair`] put there. `gateway` says whether the way out leads through it.
+pub(crate) async fn configure(links: &Handle, endpoint: &Endpoint, gateway: bool) -> Result<()> {
+    let interface = &endpoint.interface;
+    let index = find(links, interface)
+        .await?
+        .ok_or_else(|| NetworkError::Attendant(format!("the container's interface {interface} went away")))?;
+    add_address(links, index, endpoint.address, endpoint.subnet.prefix_len(), interface).await?;
+    set_up(links, index, interface).await?;
+    if gateway && !endpoint.internal {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(endpoint.gateway).build();
+        existing_is_fine(links.route().add(route).execute().await).map_err(|error| {
+            NetworkError::link(format!("adding the container's route by {}", endpoint.gateway), &error)
+        })?;
+    }
+    Ok(())
+}
+
+/// The loopback interface of a new namespace is down.
+pub(crate) async fn raise_loopback(links: &Handle) -> Result<()> {
+    match find(links, "lo").await? {
+        Some(index) => set_up(links, index, "lo").await,
+        None => Ok(()),
+    }
+}
+
+async fn set_up(links: &Handle, index: u32, name: &str) -> Result<()> {
+    let up = LinkUnspec::new_with_index(index).up().build();
+    let changed = links.link().change(up).execute().await;
+    changed.map_err(|error| NetworkError::link(format!("setting the interface {name} up"), &error))
+}
+
+async fn add_address(links: &Handle, index: u32, address: Ipv4Addr, prefix: u8, name: &str) -> Result<()> {
+    let added = links.address().add(index, IpAddr::V4(address), prefix).execute().await;
+    existing_is_fine(added)
+        .map_err(|error| NetworkError::link(format!("giving {name} the address {address}/{prefix}"), &error))
+}
+
+async fn find(links: &Handle, name: &str) -> Result<Option<u32>> {
+    match links.link().get().match_name(name.to_owned()).execute().try_next().await {
+        Ok(found) => Ok(found.map(|link| link.header.index)),
+        Err(error) if code(&error) == Some(NO_SUCH_DEVICE) => Ok(None),
+        Err(error) => Err(NetworkError::link(format!("looking for the link {name}"), &error)),
+    }
+}
+
+/// The names of the links of this namespace that begin with `prefix`.
+pub(crate) async fn names(links: &Handle, prefix: &str) -> Result<Vec<String>> {
+    let all: Vec<_> = links
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(|error| NetworkError::link("listing the links of this machine", &error))?;
+    let name = |attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    };
+    let names = all.into_iter().filter_map(|link| link.attributes.into_iter().find_map(name));
+    Ok(names.filter(|name| name.starts_with(prefix)).collect())
+}
+
+fn existing_is_fine(done: std::result::Result<(), Error>) -> std::result::Result<(), Error> {
+    match done {
+        Err(error) if code(&error) == Some(EXISTS) => Ok(()),
+        other => other,
+    }
+}
+
+fn code(error: &Error) -> Option<i32> {
+    match error {
+        Error::NetlinkError(message) => Some(message.raw_code().abs()),
+        _ => None,
+    }
+}
+
+/// The kernel's answer in words, without the message that it repeats.
+pub(crate) fn reason(error: &Error) -> String {
+    match error {
+        Error::NetlinkError(message) => message.to_io().to_string(),
+        other => other.to_string(),
+    }
+}
