@@ -101,6 +101,7 @@ impl Session {
         self.exists(
             "SELECT 1 WHERE EXISTS (SELECT 1 FROM edges WHERE child = ?1)
              OR EXISTS (SELECT 1 FROM images WHERE manifest = ?1)
+             OR EXISTS (SELECT 1 FROM containers WHERE manifest = ?1)
              OR EXISTS (SELECT 1 FROM digest_names WHERE digest = ?1)
              OR EXISTS (SELECT 1 FROM registry_links WHERE digest = ?1)
              OR EXISTS (SELECT 1 FROM lease_items i JOIN leases l ON l.id = i.lease

@@ -94,7 +94,7 @@ async fn a_newer_format_is_refused_by_number() {
     drop(SqliteCatalog::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let error = cause(SqliteCatalog::open(&path));
-    assert!(matches!(error, StoreError::NewerFormat { found: 999, known: 2 }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 999, known: 3 }), "{error}");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 

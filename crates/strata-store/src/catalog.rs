@@ -12,6 +12,7 @@ use bytes::Bytes;
 use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ImageId, MediaType};
 
+use crate::container_rows::{ContainerReadTxn, ContainerWriteTxn};
 use crate::{Location, Result};
 
 /// A blob, configuration or manifest.
@@ -272,7 +273,7 @@ pub trait Catalog: Send + Sync {
 
 /// Queries.
 #[async_trait]
-pub trait ReadTxn: Send + Sync {
+pub trait ReadTxn: ContainerReadTxn {
     // objects
     /// One object.
     async fn object(&self, digest: &Digest) -> Result<Option<ObjectRow>>;
@@ -286,7 +287,7 @@ pub trait ReadTxn: Send + Sync {
     async fn children(&self, parent: &Digest) -> Result<Vec<Digest>>;
     /// The manifests that refer to an object as their configuration, layer or entry (not as their subject).
     async fn parents(&self, child: &Digest) -> Result<Vec<Digest>>;
-    /// Whether an edge, an image, a repository digest, a registry link or a lease live at `now` holds an object.
+    /// Whether an edge, an image, a container, a repository digest, a registry link or a lease live at `now` holds it.
     async fn object_is_held(&self, digest: &Digest, now: i64) -> Result<bool>;
     /// What a manifest names as its subject, here or not.
     async fn subject(&self, manifest: &Digest) -> Result<Option<Digest>>;
@@ -400,7 +401,7 @@ pub trait ReadTxn: Send + Sync {
 
 /// Changes. Every insert of something that is there already does nothing and says so.
 #[async_trait]
-pub trait WriteTxn: ReadTxn {
+pub trait WriteTxn: ReadTxn + ContainerWriteTxn {
     /// Makes everything durable and visible.
     async fn commit(self: Box<Self>) -> Result<()>;
 
@@ -411,7 +412,7 @@ pub trait WriteTxn: ReadTxn {
     async fn heal_object(&mut self, digest: &Digest, location: Option<&Location>, bytes: Option<&Bytes>) -> Result<()>;
     /// Marks an object as damaged.
     async fn mark_object_damaged(&mut self, digest: &Digest) -> Result<()>;
-    /// Removes an object and the edges from it. Fails when an edge to it, an image or a link remains.
+    /// Removes an object and the edges from it. Fails when an edge to it, an image, a container or a link remains.
     async fn delete_object(&mut self, digest: &Digest) -> Result<()>;
     /// Adds an edge from a manifest to something that is here.
     async fn insert_edge(&mut self, parent: &Digest, child: &Digest, role: &str) -> Result<()>;

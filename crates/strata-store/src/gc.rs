@@ -1,16 +1,19 @@
 //! Garbage collection without stopping writers: candidates, not scans.
 //!
-//! Whoever takes a reference away names what it held. One transaction decides: what no edge, image, repository digest,
-//! registry link or lease holds loses its row (foreign keys make a wrong decision fail), and its bytes are noted as doomed.
+//! Whoever takes a reference away names what it held. One transaction decides: what no edge, image, container, repository
+//! digest, registry link or lease holds loses its row (foreign keys make a wrong decision fail), and its bytes are noted as
+//! doomed.
 //! After the commit the bytes are removed, then the notes. Each step can be repeated; a crash in between leaves notes, which
 //! the next collection works off.
+
+use std::collections::HashSet;
 
 use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ImageConfig, ImageId};
 
 use crate::lease::leases_left_behind;
 use crate::publish::{doomed, panicked};
-use crate::{DoomedKind, DoomedRow, ImageRow, LeaseItem, ReadTxn, Result, Store, WriteTxn, fault};
+use crate::{ContainerRow, DoomedKind, DoomedRow, ImageRow, LeaseItem, ReadTxn, Result, Store, WriteTxn, fault};
 
 /// What a collection decided to remove.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +65,18 @@ impl Store {
         Ok(collection)
     }
 
+    /// Removes a container's row, and all of its image that only it held, inside the caller's transaction.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn delete_container(&self, txn: &mut dyn WriteTxn, container: &ContainerRow) -> Result<Collection> {
+        let chain = image_chain(&*txn, &container.image).await?;
+        txn.delete_container(&container.id).await?;
+        let mut collection = delete_unused_view(txn, chain).await?;
+        collection.merge(self.review(txn, vec![container.manifest]).await?);
+        Ok(collection)
+    }
+
     /// Removes an image with its names and repository digests, its view, and all that only it held, inside the caller's
     /// transaction.
     ///
@@ -72,15 +87,7 @@ impl Store {
         let mut candidates = vec![image.manifest];
         candidates.extend(txn.digest_names_of_image(&image.id).await?.into_iter().map(|row| row.digest));
         txn.delete_image(&image.id).await?;
-        let mut collection = Collection::default();
-        if let Some(chain) = chain
-            && !chain_is_used(&*txn, &chain).await?
-            && let Some(location) = txn.delete_view(&chain).await?
-        {
-            let row = doomed(DoomedKind::Blob, location);
-            txn.insert_doomed(&row).await?;
-            collection.doomed.push(row);
-        }
+        let mut collection = delete_unused_view(txn, chain).await?;
         collection.merge(self.review(txn, candidates).await?);
         Ok(collection)
     }
@@ -212,14 +219,28 @@ impl Store {
     }
 }
 
+/// Forgets a view that neither an image nor a container uses any more.
+async fn delete_unused_view(txn: &mut dyn WriteTxn, chain: Option<ChainId>) -> Result<Collection> {
+    let mut collection = Collection::default();
+    if let Some(chain) = chain
+        && !chain_is_used(&*txn, &chain).await?
+        && let Some(location) = txn.delete_view(&chain).await?
+    {
+        let row = doomed(DoomedKind::Blob, location);
+        txn.insert_doomed(&row).await?;
+        collection.doomed.push(row);
+    }
+    Ok(collection)
+}
+
 /// Forgets views whose image never came to be published, or went away with a catalog that was rebuilt.
 async fn review_views(txn: &mut dyn WriteTxn) -> Result<Collection> {
     let mut collection = Collection::default();
     let views = txn.views().await?;
-    let mut used = std::collections::HashSet::new();
+    let mut used = HashSet::new();
     if !views.is_empty() {
-        for image in txn.images().await? {
-            used.extend(image_chain(&*txn, &image.id).await?);
+        for image in images_in_use(&*txn).await? {
+            used.extend(image_chain(&*txn, &image).await?);
         }
     }
     for (chain, location) in views.into_iter().filter(|(chain, _)| !used.contains(chain)) {
@@ -229,6 +250,13 @@ async fn review_views(txn: &mut dyn WriteTxn) -> Result<Collection> {
         collection.doomed.push(row);
     }
     Ok(collection)
+}
+
+/// Every image that is here or that a container stands on.
+async fn images_in_use(txn: &dyn ReadTxn) -> Result<HashSet<ImageId>> {
+    let mut images: HashSet<ImageId> = txn.images().await?.into_iter().map(|row| row.id).collect();
+    images.extend(txn.containers().await?.into_iter().map(|row| row.image));
+    Ok(images)
 }
 
 /// The chain ID of an image's layers.
@@ -241,8 +269,8 @@ async fn chain_is_used(txn: &dyn ReadTxn, chain: &ChainId) -> Result<bool> {
     if txn.view(chain).await?.is_none() {
         return Ok(false);
     }
-    for image in txn.images().await? {
-        if image_chain(txn, &image.id).await?.as_ref() == Some(chain) {
+    for image in images_in_use(txn).await? {
+        if image_chain(txn, &image).await?.as_ref() == Some(chain) {
             return Ok(true);
         }
     }

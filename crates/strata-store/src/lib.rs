@@ -12,6 +12,7 @@ mod catalog;
 mod compact;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod container_rows;
 mod error;
 pub mod fault;
 mod fsck;
@@ -39,6 +40,9 @@ pub use catalog::{
     Totals, WriteTxn,
 };
 pub use compact::PlannedCompaction;
+pub use container_rows::{
+    ContainerPhase, ContainerReadTxn, ContainerRow, ContainerWriteTxn, EndpointRow, NetworkRow, VolumeRow,
+};
 pub use error::{Result, StoreError};
 pub use fsck::{Depth, FsckReport, Problem, Repair};
 pub use gc::Collection;

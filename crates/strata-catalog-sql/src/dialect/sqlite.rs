@@ -26,7 +26,11 @@ impl Schema {
     /// Migration `n` leads from format `n` to `n + 1`. Released ones never change.
     const fn migrations(self) -> &'static [&'static str] {
         match self {
-            Schema::Store => &[include_str!("sqlite/schema.sql"), include_str!("sqlite/format_2.sql")],
+            Schema::Store => &[
+                include_str!("sqlite/schema.sql"),
+                include_str!("sqlite/format_2.sql"),
+                include_str!("sqlite/format_3.sql"),
+            ],
             Schema::Hub => &[
                 concat!(
                     include_str!("sqlite/hub/accounts.sql"),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use strata_layer::PackId;
 use strata_model::{ChainId, DiffId, Digest, ErrorKind, ImageId, MediaType};
 
-use super::digest;
+use super::{containers, digest};
 use crate::{
     Catalog, DigestNameRow, DoomedKind, DoomedRow, EventRow, ImageRow, LayerRow, LeaseItem, LeaseRow, LinkKind,
     Location, NameRow, ObjectRow, PackRow, ReadTxn, RegistryAction, RegistryHistoryRow, RegistryReviewRow, WriteTxn,
@@ -24,6 +24,9 @@ pub async fn catalog_suite<C: Catalog>(make: impl Fn() -> C) {
     views(&make()).await;
     leases_hold_until_they_end(&make()).await;
     doomed_bytes_and_events(&make()).await;
+    containers::containers(&make()).await;
+    containers::volumes(&make()).await;
+    containers::networks(&make()).await;
     registry(&make()).await;
     registry_history(&make()).await;
     registry_reviews(&make()).await;
@@ -88,15 +91,15 @@ fn pack(number: u8) -> PackRow {
     PackRow { id: PackId([number; 16]), location: location(&format!("pack {number}")), length: 512, damaged: false }
 }
 
-async fn write(catalog: &impl Catalog) -> Box<dyn WriteTxn> {
+pub(super) async fn write(catalog: &impl Catalog) -> Box<dyn WriteTxn> {
     catalog.write("testing").await.unwrap()
 }
 
-async fn read(catalog: &impl Catalog) -> Box<dyn ReadTxn> {
+pub(super) async fn read(catalog: &impl Catalog) -> Box<dyn ReadTxn> {
     catalog.read().await.unwrap()
 }
 
-fn refused(result: crate::Result<()>) {
+pub(super) fn refused(result: crate::Result<()>) {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Conflict);
 }
 

@@ -3,6 +3,7 @@
 
 mod blobs;
 mod catalog;
+mod containers;
 mod packs;
 
 pub use blobs::blobs_suite;
