@@ -49,16 +49,17 @@ impl Failure {
 
     /// A rule said no.
     pub(crate) fn of(visit: &Visit, error: HubError) -> Failure {
-        let (status, title) = match error.kind() {
-            ErrorKind::NotFound => (StatusCode::NOT_FOUND, "Not found"),
-            ErrorKind::Invalid => (StatusCode::BAD_REQUEST, "That cannot be"),
-            ErrorKind::Conflict | ErrorKind::AlreadyExists => (StatusCode::CONFLICT, "That clashes with what is there"),
-            ErrorKind::Unauthenticated => (StatusCode::UNAUTHORIZED, "Sign in first"),
-            ErrorKind::Denied => (StatusCode::FORBIDDEN, "Not allowed"),
-            ErrorKind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "Too many attempts"),
-            ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Busy"),
-            ErrorKind::Storage => (StatusCode::INSUFFICIENT_STORAGE, "The hub's disk is full"),
-            _ => (StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong"),
+        let status = status_of(&error);
+        let title = match error.kind() {
+            ErrorKind::NotFound => "Not found",
+            ErrorKind::Invalid => "That cannot be",
+            ErrorKind::Conflict | ErrorKind::AlreadyExists => "That clashes with what is there",
+            ErrorKind::Unauthenticated => "Sign in first",
+            ErrorKind::Denied => "Not allowed",
+            ErrorKind::RateLimited => "Too many attempts",
+            ErrorKind::Unavailable => "Busy",
+            ErrorKind::Storage => "The hub's disk is full",
+            _ => "Something went wrong",
         };
         let message = match status.is_server_error() {
             true => {
@@ -74,6 +75,21 @@ impl Failure {
         let mut response = page(ErrorPage { frame: visit.frame(""), title, message, steps });
         *response.status_mut() = status;
         Failure(response)
+    }
+}
+
+/// The status that tells a failure.
+pub(crate) fn status_of(error: &HubError) -> StatusCode {
+    match error.kind() {
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+        ErrorKind::Conflict | ErrorKind::AlreadyExists => StatusCode::CONFLICT,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Denied => StatusCode::FORBIDDEN,
+        ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Storage => StatusCode::INSUFFICIENT_STORAGE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

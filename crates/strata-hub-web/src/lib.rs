@@ -6,6 +6,8 @@
 //! | module | what it has |
 //! |---|---|
 //! | `pages` | the pages, one module for each |
+//! | `forms` | what pages are made of on which people change things |
+//! | `operator` | what the program tells pages of administrators |
 //! | `site` | who looks, frames, forms, redirects |
 //! | `views`, `words` | values as they are shown |
 //! | `markdown` | what people wrote, made harmless |
@@ -16,26 +18,33 @@
 
 mod assets;
 mod failure;
+mod forms;
 mod markdown;
+mod operator;
 mod pages;
 mod security;
 mod site;
 mod views;
 mod words;
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use strata_hub::Hub;
 
-use pages::{account, home, repository, search};
+pub use operator::{DiskRoom, MirroredRegistry, Operator};
+
+use pages::admin::{audit, badges, health, storage, users};
+use pages::{account, create, home, organization, password, profile, register, repository, search, tokens};
 
 /// Longest form that is read, in bytes.
 const LONGEST_FORM: usize = 256 << 10;
 
 /// All pages. To be merged with the routers of the hub's API and of the registry: no path is in two of them.
-pub fn router(hub: Hub) -> Router {
+pub fn router(hub: Hub, operator: Arc<dyn Operator>) -> Router {
     Router::new()
         .route("/", get(home::home))
         .route("/search", get(search::search))
@@ -46,8 +55,58 @@ pub fn router(hub: Hub) -> Router {
         .route("/my", get(account::mine))
         .route("/sign-in", get(account::sign_in_form).post(account::sign_in))
         .route("/sign-out", post(account::sign_out))
+        .route("/password", get(password::form).post(password::change))
+        .route("/register", get(register::form).post(register::register))
+        .route("/new", get(create::form).post(create::create))
+        .merge(own_account())
+        .merge(organizations())
+        .merge(administration())
         .route("/assets/{file}", get(assets::serve))
         .layer(DefaultBodyLimit::max(LONGEST_FORM))
+        .layer(Extension(operator))
         .layer(from_fn(security::guard))
         .with_state(hub)
+}
+
+fn own_account() -> Router<Hub> {
+    Router::new()
+        .route("/account", get(profile::profile))
+        .route("/account/profile", post(profile::describe))
+        .route("/account/password", post(profile::change_password))
+        .route("/account/sessions", post(profile::end_sessions))
+        .route("/account/tokens", get(tokens::own).post(tokens::create_own))
+        .route("/account/tokens/{id}/{action}", post(tokens::act_own))
+}
+
+fn organizations() -> Router<Hub> {
+    Router::new()
+        .route("/orgs/new", get(organization::new_form).post(organization::create))
+        .route("/orgs/{name}", get(account::namespace))
+        .route("/orgs/{name}/members", get(organization::members).post(organization::add_member))
+        .route("/orgs/{name}/members/{user}/{action}", post(organization::change_member))
+        .route("/orgs/{name}/teams", get(organization::teams).post(organization::create_team))
+        .route("/orgs/{name}/teams/{team}", get(organization::team))
+        .route("/orgs/{name}/teams/{team}/{action}", post(organization::change_team))
+        .route("/orgs/{name}/tokens", get(tokens::robots).post(tokens::create_robot))
+        .route("/orgs/{name}/tokens/{id}/{action}", post(tokens::act_robot))
+        .route("/orgs/{name}/settings", get(organization::settings).post(organization::describe))
+}
+
+fn administration() -> Router<Hub> {
+    Router::new()
+        .route("/admin", get(users::users))
+        .route("/admin/users", get(users::users).post(users::create))
+        .route("/admin/users/{name}", get(users::user))
+        .route("/admin/users/{name}/{action}", post(users::change))
+        .route("/admin/badges", get(badges::badges))
+        .route("/admin/badges/official", post(badges::set_official))
+        .route("/admin/badges/official/new", post(badges::set_official))
+        .route("/admin/badges/verified", post(badges::set_verified))
+        .route("/admin/badges/verified/new", post(badges::set_verified))
+        .route("/admin/storage", get(storage::storage))
+        .route("/admin/storage/collect", post(storage::collect))
+        .route("/admin/storage/check", post(storage::check))
+        .route("/admin/mirrors", get(health::mirrors))
+        .route("/admin/health", get(health::health))
+        .route("/admin/audit", get(audit::audit))
 }

@@ -4,10 +4,12 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, ORIGIN, REFERRER_POLICY, SET_COOKIE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::site::{TOLD, cookie};
 
 /// Nothing from any other host, no script or style within a page, no frame around it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -21,8 +23,14 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
     if !is_reading && !is_own(request.headers()) {
         return (StatusCode::FORBIDDEN, "this form was sent by a page of another site").into_response();
     }
+    let is_telling = cookie(request.headers(), TOLD).is_some();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
+    // What was to be told stands on this page: once.
+    if is_telling && headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html")) {
+        let forgotten = format!("{TOLD}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0");
+        headers.append(SET_COOKIE, HeaderValue::try_from(forgotten).unwrap_or(HeaderValue::from_static("")));
+    }
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

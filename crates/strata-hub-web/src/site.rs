@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use axum::extract::FromRequestParts;
 use axum::response::{Html, IntoResponse, Response};
-use http::header::{COOKIE, SET_COOKIE};
+use http::header::{COOKIE, SET_COOKIE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
@@ -18,6 +18,10 @@ use crate::failure::Failure;
 
 /// Name of the cookie that holds a session.
 const COOKIE_NAME: &str = "strata_session";
+/// Name of the cookie that holds what the next page tells: that a form was carried out.
+pub(crate) const TOLD: &str = "strata_told";
+/// How long it waits for that page, in seconds.
+const TELLING: u32 = 60;
 /// How long a session lasts, in seconds.
 const SESSION: u32 = 12 * 3600;
 
@@ -33,6 +37,9 @@ pub(crate) struct Frame {
     pub(crate) icon: &'static str,
     pub(crate) query: String,
     pub(crate) viewer: Option<String>,
+    pub(crate) is_administrator: bool,
+    /// What the last form did.
+    pub(crate) told: Option<String>,
     /// Path and query of this page.
     pub(crate) here: String,
 }
@@ -46,6 +53,9 @@ pub(crate) struct Visit {
     pub(crate) host: String,
     /// Whether the browser reaches it by TLS: cookies then never travel without.
     is_secure: bool,
+    /// What the program calls itself (`User-Agent`).
+    pub(crate) agent: String,
+    told: Option<String>,
     pub(crate) uri: Uri,
     pub(crate) now: i64,
 }
@@ -57,7 +67,7 @@ impl FromRequestParts<Hub> for Visit {
         let forwarded = parts.extensions.get::<ForwardedHeaders>().copied();
         let sender = Sender::of(parts, forwarded.unwrap_or(ForwardedHeaders::Ignored));
         let (scheme, host) = sender.origin.split_once("://").unwrap_or(("http", &sender.origin));
-        let identity = match cookie(&parts.headers) {
+        let identity = match cookie(&parts.headers, COOKIE_NAME) {
             // A session that has ended is none.
             Some(session) => hub.identify(Some(&format!("Bearer {session}")), Some(sender.peer)).await.ok().flatten(),
             None => None,
@@ -68,6 +78,8 @@ impl FromRequestParts<Hub> for Visit {
             peer: sender.peer,
             host: host.to_owned(),
             is_secure: scheme == "https",
+            agent: parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default().to_owned(),
+            told: cookie(&parts.headers, TOLD).map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned()),
             uri: parts.uri.clone(),
             now: jiff::Timestamp::now().as_nanosecond().try_into().unwrap_or(i64::MAX),
         })
@@ -85,6 +97,8 @@ impl Visit {
             icon: &ASSETS.icon,
             query: query.to_owned(),
             viewer: self.viewer().map(str::to_owned),
+            is_administrator: self.identity.as_ref().is_some_and(|identity| identity.is_administrator),
+            told: self.told.clone(),
             here: self.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
         }
     }
@@ -119,25 +133,31 @@ impl Visit {
     /// The cookie that begins a session.
     pub(crate) async fn begin_session(&self, identity: &Identity) -> Result<HeaderValue, Failure> {
         let token = self.hub.session(identity, SESSION).await.map_err(|error| Failure::of(self, error))?;
-        Ok(self.cookie(&token, SESSION))
+        Ok(self.cookie(COOKIE_NAME, &token, SESSION))
     }
 
     /// The cookie that ends it.
     pub(crate) fn end_session(&self) -> HeaderValue {
-        self.cookie("", 0)
+        self.cookie(COOKIE_NAME, "", 0)
     }
 
-    fn cookie(&self, value: &str, lifetime: u32) -> HeaderValue {
+    /// Leads to another page of this site, which tells what was done.
+    pub(crate) fn told(&self, path: &str, text: &str) -> Response {
+        let text = percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
+        see_other(path, Some(self.cookie(TOLD, &text, TELLING)))
+    }
+
+    fn cookie(&self, name: &str, value: &str, lifetime: u32) -> HeaderValue {
         let secure = if self.is_secure { "; Secure" } else { "" };
-        let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime}{secure}");
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={lifetime}{secure}");
         HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 }
 
-/// The session that a browser sends.
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+/// A cookie that a browser sends.
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+    cookies.flat_map(|line| line.split(';')).find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
 /// A page.
@@ -227,9 +247,9 @@ mod tests {
     #[test]
     fn sessions_are_found_among_cookies() {
         let mut headers = HeaderMap::new();
-        assert_eq!(cookie(&headers), None);
+        assert_eq!(cookie(&headers, COOKIE_NAME), None);
         headers.insert(COOKIE, HeaderValue::from_static("a=1; strata_session=token.x; strata_session2=no"));
-        assert_eq!(cookie(&headers), Some("token.x"));
+        assert_eq!(cookie(&headers, COOKIE_NAME), Some("token.x"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The hub, put together: its store, its records, its mirrors; and what the command line asks of it.
 
 mod backup;
+mod operator;
 mod serving;
 pub(crate) mod settings;
 mod users;

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use strata_hub::records::{RepositoryFilter, RepositoryOrder};
+use strata_hub::{SearchRequest, SearchSort};
 
 use crate::failure::{Failure, Result};
 use crate::site::{Frame, Visit, page};
@@ -34,6 +35,12 @@ pub(crate) async fn home(visit: Visit) -> Result {
         limit: SECTION,
         ..RepositoryFilter::default()
     };
+    let verified = SearchRequest {
+        badges: vec!["verified".to_owned()],
+        order: SearchSort::Pulls,
+        limit: SECTION,
+        ..SearchRequest::default()
+    };
     let mut sections = Vec::new();
     for (title, filter, more) in [
         ("Popular", list(false, RepositoryOrder::Trend), Some("/search?sort=pulls")),
@@ -45,6 +52,12 @@ pub(crate) async fn home(visit: Visit) -> Result {
             let cards = rows.iter().map(|row| Card::of(row, visit.now)).collect();
             sections.push(Section { title, cards, more });
         }
+    }
+    let found = visit.hub.search(&verified, readable).await.map_err(|error| Failure::of(&visit, error))?;
+    if !found.results.is_empty() {
+        let cards = found.results.iter().map(|row| Card::of(row, visit.now)).collect();
+        let publishers = Section { title: "Verified publishers", cards, more: Some("/search?badge=verified") };
+        sections.insert(sections.len() - 1, publishers);
     }
     let name = visit.viewer().unwrap_or("NAMESPACE");
     let first_push =

@@ -8,7 +8,7 @@ use strata_hub::{Dockerfile, DockerfileOrigin, HubError};
 use strata_model::{Digest, ErrorKind};
 use strata_store::RegistryAction;
 
-use super::{compare, files, layers, trust};
+use super::{compare, files, layers, settings, trust};
 use crate::failure::{Failure, Result};
 use crate::markdown;
 use crate::site::{Frame, Values, Visit, page, see_other};
@@ -39,6 +39,8 @@ enum Part {
     Files(String),
     Compare,
     Trust(Option<String>),
+    /// A page of its settings, by its path below them.
+    Settings(String),
 }
 
 /// What a path may mean, the likeliest first: a repository may be called like a part.
@@ -56,6 +58,9 @@ fn meanings(path: &str) -> Vec<(String, Part)> {
         [ref name @ .., "dockerfile"] => Some((name, Part::Dockerfile)),
         [ref name @ .., "layers"] => Some((name, Part::Layers(None))),
         [ref name @ .., "compare"] => Some((name, Part::Compare)),
+        [ref name @ .., "settings", "webhooks", id] => Some((name, Part::Settings(format!("webhooks/{id}")))),
+        [ref name @ .., "settings", part] => Some((name, Part::Settings(part.to_owned()))),
+        [ref name @ .., "settings"] => Some((name, Part::Settings(String::new()))),
         [ref name @ .., "trust"] => Some((name, Part::Trust(None))),
         _ => None,
     };
@@ -76,6 +81,9 @@ pub(crate) async fn repository(visit: Visit, Path(path): Path<String>) -> Result
 async fn show(visit: &Visit, path: &str) -> Result {
     for (name, part) in meanings(path) {
         if let Some(row) = visit.repository(&name).await? {
+            if let Part::Settings(part) = part {
+                return settings::settings(visit, &name, &part).await;
+            }
             let head = Head::of(visit, &row, &part).await?;
             return match part {
                 Part::Overview => overview(visit, &row, head).await,
@@ -87,6 +95,7 @@ async fn show(visit: &Visit, path: &str) -> Result {
                 Part::Files(tag) => files::files(visit, &row, head, &tag).await,
                 Part::Compare => compare::compare(visit, &row, head).await,
                 Part::Trust(tag) => trust::trust(visit, &row, head, tag).await,
+                Part::Settings(_) => Err(Failure::not_found(visit, "page")),
             };
         }
     }
@@ -95,20 +104,23 @@ async fn show(visit: &Visit, path: &str) -> Result {
 
 /// `POST /_/{path}` and `POST /r/{path}`: `…/star` and `…/tags/{tag}/move`.
 pub(crate) async fn change_official(visit: Visit, Path(path): Path<String>, form: String) -> Result {
-    change(&visit, &format!("library/{path}"), &Values::of(&form)).await
+    change(&visit, &format!("library/{path}"), Values::of(&form)).await
 }
 
 /// See [`change_official`].
 pub(crate) async fn change_repository(visit: Visit, Path(path): Path<String>, form: String) -> Result {
-    change(&visit, &path, &Values::of(&form)).await
+    change(&visit, &path, Values::of(&form)).await
 }
 
-async fn change(visit: &Visit, path: &str, form: &Values) -> Result {
+async fn change(visit: &Visit, path: &str, form: Values) -> Result {
     if let Some(name) = path.strip_suffix("/star") {
         return star(visit, name, form.first("star") == "yes").await;
     }
     if let Some((name, tag)) = path.strip_suffix("/move").and_then(|path| path.rsplit_once("/tags/")) {
-        return move_tag(visit, name, tag, form).await;
+        return move_tag(visit, name, tag, &form).await;
+    }
+    if let Some((name, action)) = path.rsplit_once("/settings/") {
+        return settings::change(visit, name, action, form).await;
     }
     Err(Failure::not_found(visit, "page"))
 }
@@ -139,8 +151,12 @@ async fn readable(visit: &Visit, name: &str) -> Result<RepositoryRow> {
 }
 
 async fn may_write(visit: &Visit, row: &RepositoryRow) -> Result<bool> {
+    Ok(role_of(visit, row).await? >= Some(Role::Write))
+}
+
+async fn role_of(visit: &Visit, row: &RepositoryRow) -> Result<Option<Role>> {
     let role = visit.hub.role_of(visit.identity.as_ref(), &row.full_name()).await;
-    Ok(role.map_err(|error| Failure::of(visit, error))? >= Some(Role::Write))
+    role.map_err(|error| Failure::of(visit, error))
 }
 
 /// What stands above all parts of a repository.
@@ -156,6 +172,11 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// Above the settings.
+    pub(super) async fn of_settings(visit: &Visit, row: &RepositoryRow) -> Result<Head> {
+        Head::of(visit, row, &Part::Settings(String::new())).await
+    }
+
     async fn of(visit: &Visit, row: &RepositoryRow, part: &Part) -> Result<Head> {
         let failed = |error| Failure::of(visit, error);
         let default = default_tag(visit, row).await?;
@@ -167,7 +188,7 @@ impl Head {
             default.as_ref().filter(|tag| tag.tag != "latest").map(|tag| format!(":{}", tag.tag)).unwrap_or_default();
         let card = Card::of(row, visit.now);
         let tab = |label: &str, address: String, is_current| Step { label: label.to_owned(), address, is_current };
-        let tabs = vec![
+        let mut tabs = vec![
             tab("Overview", card.path.clone(), *part == Part::Overview),
             tab("Tags", format!("{}/tags", card.path), matches!(part, Part::Tags | Part::Tag(_) | Part::Compare)),
             tab("Dockerfile", format!("{}/dockerfile", card.path), *part == Part::Dockerfile),
@@ -178,6 +199,9 @@ impl Head {
             ),
             tab("Trust", format!("{}/trust", card.path), matches!(part, Part::Trust(_))),
         ];
+        if role_of(visit, row).await? >= Some(Role::Admin) {
+            tabs.push(tab("Settings", format!("{}/settings", card.path), matches!(part, Part::Settings(_))));
+        }
         Ok(Head {
             namespace: row.namespace.clone(),
             default_size: default.as_ref().map(|tag| words::size(tag.manifest.size)),

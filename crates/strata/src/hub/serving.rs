@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Opened;
+use super::operator::RunningHub;
 use super::settings::{Settings, full_address};
 
 /// Serves until `shutdown` is ready.
@@ -91,7 +92,8 @@ fn router(opened: &Opened, settings: &Settings, operations: &Operations, shows_m
         search: Search::Elsewhere,
         forwarded: forwarded(settings),
     };
-    let mut router = strata_hub_web::router(opened.hub.clone())
+    let operator = Arc::new(RunningHub { operations: operations.clone(), mirror: opened.mirror.clone() });
+    let mut router = strata_hub_web::router(opened.hub.clone(), operator)
         .merge(strata_hub_api::router(opened.hub.clone()))
         .merge(operations.health_router())
         .merge(strata_hub_api::administration_router(operations.clone()))

@@ -1,0 +1,122 @@
+//! One's own account: what others read of it, its password, its sessions, its organizations.
+
+use strata_hub::AccountUpdate;
+use strata_model::ErrorKind;
+
+use crate::failure::{Failure, Result};
+use crate::forms::{Cell, Field, Form, Part, Refused, Section, Table, invalid, sections, tabs};
+use crate::pages::password;
+use crate::site::{Values, Visit};
+use crate::views::Step;
+
+const PATH: &str = "/account";
+const PROFILE: &str = "/account/profile";
+const PASSWORD: &str = "/account/password";
+const SESSIONS: &str = "/account/sessions";
+
+/// The pages of an account.
+pub(crate) fn account_tabs(current: &str) -> Vec<Step> {
+    tabs(&[("Account", PATH.into()), ("Access tokens", "/account/tokens".into())], current)
+}
+
+async fn show(visit: &Visit, refused: Option<Refused>) -> Result {
+    let who = visit.signed_in(PATH)?;
+    let failed = |error| Failure::of(visit, error);
+    let account = visit.hub.account(&who.account).await.map_err(failed)?;
+    let organizations = visit.hub.organizations_of(who).await.map_err(failed)?;
+
+    let email = account.email.as_deref().unwrap_or_default();
+    let profile = Form::post(PROFILE, "Save")
+        .with(Field::line("full_name", "Full name", &account.full_name).hint("Everybody sees it."))
+        .with(Field::of_type("email", "email", "E-mail", email).hint("Only you and administrators see it."))
+        .with(Field::check("private", "Repositories that a push makes are private", account.private_by_default));
+    let password =
+        Form::post(PASSWORD, "Change password").with(Field::password("old", "Old password", "current-password"));
+    let rows = organizations.into_iter().map(|(account, role)| {
+        let address = format!("/u/{}", account.name);
+        vec![Cell::link(account.name, address), Cell::Text(account.full_name), Cell::text(role.as_str())]
+    });
+    let organizations = Table {
+        heads: &["Organization", "Full name", "Your place"],
+        rows: rows.collect(),
+        empty: "You are in no organization.".into(),
+    };
+    let sessions_text = "A session ends after twelve hours, and when the password changes. Ending them all also ends what \
+                         docker login began with your password; access tokens stay.";
+    let list = vec![
+        Section::new(
+            "Profile",
+            vec![
+                Part::Facts(vec![
+                    ("Name", Cell::text(&account.name)),
+                    ("Since", Cell::when(Some(account.created), visit.now, "")),
+                    ("Public page", Cell::link(format!("/u/{}", account.name), format!("/u/{}", account.name))),
+                ]),
+                Part::Form(profile),
+            ],
+        ),
+        Section::new("Password", vec![Part::Form(password::new_password(password))]),
+        Section::new(
+            "Sessions",
+            vec![
+                Part::Text(sessions_text.to_owned()),
+                Part::Form(Form::post(SESSIONS, "End all other sessions").dangerous()),
+            ],
+        ),
+        Section::new(
+            "Organizations",
+            vec![Part::Table(organizations), Part::Form(Form::question("/orgs/new", "New organization"))],
+        ),
+    ];
+    sections(visit, "Your account", account_tabs(PATH), list, refused)
+}
+
+/// `GET /account`.
+pub(crate) async fn profile(visit: Visit) -> Result {
+    show(&visit, None).await
+}
+
+/// `POST /account/profile`.
+pub(crate) async fn describe(visit: Visit, form: String) -> Result {
+    let who = visit.signed_in(PATH)?;
+    let values = Values::of(&form);
+    let update = AccountUpdate {
+        full_name: Some(values.first("full_name").trim().to_owned()),
+        email: Some(values.first("email").to_owned()),
+        private_by_default: Some(values.first("private") == "yes"),
+        ..AccountUpdate::default()
+    };
+    match visit.hub.update_account(who, &who.account, update).await {
+        Ok(_) => Ok(visit.told(PATH, "Your profile is saved.")),
+        Err(error) => show(&visit, Some(Refused { values, error })).await,
+    }
+}
+
+/// `POST /account/password`: other sessions end, this one goes on under a new cookie.
+pub(crate) async fn change_password(visit: Visit, form: String) -> Result {
+    let account = visit.signed_in(PATH)?.account.clone();
+    let values = Values::of(&form);
+    let changed = match password::typed_twice(&values) {
+        Ok(new) => visit.hub.change_password(&account, values.first("old"), new, Some(visit.peer)).await,
+        Err(error) => Err(error),
+    };
+    match changed {
+        Ok(()) => password::enter(&visit, &account, values.first("password"), PATH, "Your password is changed.").await,
+        Err(error) => {
+            let is_wrong = error.kind() == ErrorKind::Unauthenticated;
+            let error = if is_wrong { invalid("old", "this is not your password") } else { error };
+            show(&visit, Some(Refused { values, error })).await
+        }
+    }
+}
+
+/// `POST /account/sessions`: ends all; this one goes on under a new cookie.
+pub(crate) async fn end_sessions(visit: Visit) -> Result {
+    let who = visit.signed_in(PATH)?;
+    let failed = |error| Failure::of(&visit, error);
+    let again = visit.hub.end_sessions(who).await.map_err(failed)?;
+    let cookie = visit.begin_session(&again).await?;
+    let mut response = visit.told(PATH, "All other sessions have ended.");
+    response.headers_mut().append(http::header::SET_COOKIE, cookie);
+    Ok(response)
+}
