@@ -20,10 +20,13 @@
 //! `strata-rootfs`.
 
 pub mod cgroup;
+mod clock;
 mod error;
+mod log;
 mod state;
 mod supervisor;
 
 pub use error::{RuntimeError, StartError};
-pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult};
+pub use log::{LogLine, LogQuery, LogReader, Stream, logs};
+pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult, state};
 pub use supervisor::plan::{HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime, SupervisorPlan};

@@ -91,7 +91,13 @@ fn program(rules: &[DeviceRule]) -> Vec<Instruction> {
         load(MINOR, 8),
     ];
     for rule in rules.iter().rev() {
-        program.extend(block(rule));
+        let block = block(rule);
+        let is_unconditional = block.len() == answer(true).len();
+        program.extend(block);
+        if is_unconditional {
+            // The kernel takes no program with instructions that are never reached.
+            return program;
+        }
     }
     program.extend(answer(false));
     program
