@@ -175,7 +175,7 @@ fn an_image_is_shown_as_layers_files_and_facts() {
         "4755 /usr/bin/su",
         "/usr/bin/ping",
         "base:13",
-        "its lowest 1 layer are all of that image",
+        "has the same lowest 1 layer",
         "None here",
     ] {
         assert!(trust.contains(expected), "{expected} in {trust}");

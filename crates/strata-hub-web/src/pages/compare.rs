@@ -182,7 +182,7 @@ async fn comparison_of(visit: &Visit, form: &Form, values: &Values, sides: (Chos
     };
     let (mut files, mut files_problem) = (None, None);
     if values.first("files") == "yes" {
-        match changed_files(visit, query("yes"), before, after).await? {
+        match changed_files(visit, format!("{}#files", query("yes")), before, after).await? {
             Ok(listing) => files = Some(listing),
             Err(reason) => files_problem = Some(reason),
         }

@@ -159,7 +159,11 @@ fn layer_view(
     findings: Option<&Findings>,
 ) -> LayerView {
     let found = findings.and_then(|findings| findings.layers.get(layer.number - 1));
-    let repositories: Vec<Step> = layer.repositories.iter().map(|name| step(name, named_path(name))).collect();
+    let repositories: Vec<Step> = layer
+        .repositories
+        .iter()
+        .map(|name| step(name.strip_prefix("library/").unwrap_or(name), named_path(name)))
+        .collect();
     let tags: Vec<Step> = layer.tags.iter().map(|tag| step(tag, format!("{repository}/tags/{tag}/layers"))).collect();
     let more = repositories.len().saturating_sub(NAMED) + tags.len().saturating_sub(NAMED);
     let digest = layer.digest.to_string();

@@ -159,7 +159,7 @@ fn publisher(visit: &Visit, row: &RepositoryRow, shown: &Shown) -> Vec<Fact> {
     let registered = Fact {
         link: Some(link),
         time: Some(Moment::of(row.registered, visit.now)),
-        ..fact("Published by", badge, "accounts of this hub; the repository is here since")
+        ..fact("Published by", badge, "accounts of this hub; repository made")
     };
     let pushed = Fact {
         time: Some(Moment::of(shown.tag.pushed, visit.now)),
@@ -225,17 +225,16 @@ fn base_fact(visit: &Visit, base: Option<BaseImage>) -> Fact {
         return fact("Base image", "Unknown", "the image does not say, and no image that you may see here is below it");
     };
     let name = printable(base.name.as_bytes());
-    let value = match base.digest {
-        Some(digest) => format!("{name} ({})", words::short(&printable(digest.as_bytes()))),
-        None => name,
-    };
-    let mut found = fact("Base image", value, "the image's annotations: not proven");
-    if let BaseOrigin::Layers(repository, tag) = base.origin {
-        found.source =
-            format!("its lowest {} are all of that image's; pushed here", words::exactly(base.layers as u64, "layer"));
-        let address = format!("{}/tags/{tag}", named_path(&repository));
-        found.link = Some(Step { label: "look at it".into(), address, is_current: false });
-        found.time = base.pushed.map(|pushed| Moment::of(pushed, visit.now));
+    let digest = base.digest.map(|digest| words::short(&printable(digest.as_bytes())).to_owned()).unwrap_or_default();
+    let mut found = fact("Base image", digest, "the image's annotations: not proven");
+    match base.origin {
+        BaseOrigin::Annotated => found.value.insert(0, name),
+        BaseOrigin::Layers(repository, tag) => {
+            let address = format!("{}/tags/{tag}", named_path(&repository));
+            found.link = Some(Step { label: name, address, is_current: false });
+            found.source = format!("has the same lowest {}; pushed here", words::exactly(base.layers as u64, "layer"));
+            found.time = base.pushed.map(|pushed| Moment::of(pushed, visit.now));
+        }
     }
     found
 }
