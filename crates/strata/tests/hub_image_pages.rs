@@ -238,28 +238,28 @@ fn nothing_in_an_image_runs() {
 fn private_images_are_named_to_nobody_else() {
     let site = Site::new();
     let (shared, top) = (base(), Layer::of_noise(1, 1000));
-    site.push("admin/hidden", "latest", &of_layers(&[shared.clone()]).build());
+    site.push("admin/secluded", "latest", &of_layers(&[shared.clone()]).build());
     site.push("library/open", "1", &of_layers(&[shared.clone(), top.clone()]).build());
     site.push("library/open", "2", &of_layers(&[shared, top, upgrade()]).build());
-    site.make_private("admin/hidden");
+    site.make_private("admin/secluded");
     let cookie = site.sign_in();
     for path in ["/_/open/tags/1/layers", "/_/open/tags/1/trust", "/_/open/compare?from=1&to=2&files=yes"] {
-        assert!(!site.ready(path).contains("hidden"), "{path}");
+        assert!(!site.ready(path).contains("secluded"), "{path}");
     }
-    assert!(site.page("/_/open/tags/1/layers", &cookie).text().contains("/r/admin/hidden"));
-    assert!(site.page("/_/open/tags/1/trust", &cookie).text().contains("admin/hidden:latest"));
+    assert!(site.page("/_/open/tags/1/layers", &cookie).text().contains("/r/admin/secluded"));
+    assert!(site.page("/_/open/tags/1/trust", &cookie).text().contains("admin/secluded:latest"));
 
     for path in ["layers", "trust", "compare", "tags/latest/layers", "tags/latest/layers/1", "tags/latest/files"] {
         let (private, absent) =
-            (site.page(&format!("/r/admin/hidden/{path}"), ""), site.page(&format!("/r/admin/absent/{path}"), ""));
+            (site.page(&format!("/r/admin/secluded/{path}"), ""), site.page(&format!("/r/admin/absent/{path}"), ""));
         assert_eq!((private.status, absent.status), (404, 404), "{path}");
-        assert_eq!(private.text().replace("hidden", "absent"), absent.text());
-        assert_eq!(site.page(&format!("/r/admin/hidden/{path}"), &cookie).status, 200, "{path}");
+        assert_eq!(private.text().replace("secluded", "absent"), absent.text());
+        assert_eq!(site.page(&format!("/r/admin/secluded/{path}"), &cookie).status, 200, "{path}");
     }
     let refused = |with: &str| site.page(&format!("/_/open/compare?from=1&with={with}&to=latest"), "").text();
-    let (private, absent) = (refused("admin/hidden"), refused("admin/absent"));
-    assert!(private.contains("There is no repository admin/hidden here that you may see."), "{private}");
-    assert_eq!(private.replace("hidden", "absent"), absent);
+    let (private, absent) = (refused("admin/secluded"), refused("admin/absent"));
+    assert!(private.contains("There is no repository admin/secluded here that you may see."), "{private}");
+    assert_eq!(private.replace("secluded", "absent"), absent);
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod findings;
 mod jobs;
 mod paths;
 mod stack;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod trust;
 

@@ -97,9 +97,12 @@ impl PathIndex {
             None => (text, false),
         };
         let wanted = wanted.trim_end_matches('/');
+        // What contains the separator is no part of a path.
+        let is_name = !wanted.is_empty() && !wanted.contains('\0');
         let anchor = if is_rooted { "(?:^|\\x00)" } else { "" };
-        let pattern = format!("(?i-u){anchor}{}", regex::escape(wanted));
-        let (Ok(pattern), false) = (regex::bytes::Regex::new(&pattern), wanted.is_empty()) else {
+        let bytes: String = wanted.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+        let pattern = format!("(?i-u){anchor}{bytes}");
+        let (Ok(pattern), true) = (regex::bytes::Regex::new(&pattern), is_name) else {
             return PathSearch::default();
         };
         let mut found: Vec<(u8, usize)> = Vec::new();
