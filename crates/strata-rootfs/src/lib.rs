@@ -15,6 +15,7 @@ mod content;
 mod erofs;
 mod error;
 mod extract;
+mod inside;
 mod mountinfo;
 mod overlay;
 mod plan;
@@ -24,6 +25,11 @@ pub use abilities::{Abilities, Method, ParseAbilitiesError};
 pub use erofs::{ErofsSource, mount_erofs};
 pub use error::RootfsError;
 pub use extract::{Extracted, Ownership, extract};
+pub use inside::{
+    Detached, TargetKind, change_attributes, directory_inside, make_private, open_inside, open_source, pivot,
+    target_inside,
+};
 pub use mountinfo::{Mount, detach, mounts, mounts_below, parse_mountinfo, unmount};
 pub use overlay::{Overlay, mount_overlay};
 pub use plan::{MountPlan, Step, UpperDirectory, ViewOnDisk, mount_plan};
+pub use sys::Propagation;

@@ -122,3 +122,47 @@ mod tests {
         assert_eq!((size_of::<LoopInfo>(), size_of::<LoopConfig>()), (232, 304));
     }
 }
+
+/// How mounts below a mount travel between namespaces (`mount_namespaces(7)`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    /// Both ways.
+    Shared,
+    /// In only.
+    Slave,
+    /// Not at all.
+    Private,
+    /// Not at all, and it cannot be bound either.
+    Unbindable,
+}
+
+/// `mount_setattr(2)` on the mount whose root is `mount`.
+pub(crate) fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    set: u64,
+    clear: u64,
+    propagation: Option<Propagation>,
+    recursive: bool,
+) -> io::Result<()> {
+    let propagation = match propagation {
+        None => 0,
+        Some(Propagation::Shared) => libc::MS_SHARED,
+        Some(Propagation::Slave) => libc::MS_SLAVE,
+        Some(Propagation::Private) => libc::MS_PRIVATE,
+        Some(Propagation::Unbindable) => libc::MS_UNBINDABLE,
+    };
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a static string, `attributes` is a mount_attr that lives through the call, its size is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
