@@ -25,13 +25,23 @@ pub const FOR_TESTS: &[Package] = &[
     package("runc", "runc"),
     package("erofs-utils", "mkfs.erofs"),
     package("busybox-static", "busybox"),
+    package("iproute2", "ip"),
+    package("nftables", "nft"),
+    package("slirp4netns", "slirp4netns"),
+    package("uidmap", "newuidmap"),
     package("zstd", "zstd"),
     package("xz-utils", "xz"),
     package("bzip2", "bzip2"),
     package("jq", "jq"),
     package("tar", "tar"),
     package("attr", "setfattr"),
+    package("chromium", "chromium"),
+    package("chromium-driver", "chromedriver"),
+    package("npm", "npm"),
 ];
+
+/// What `cargo xtask screenshots` looks with.
+pub const FOR_BROWSER: &[Package] = &[package("chromium", "chromium"), package("chromium-driver", "chromedriver")];
 
 /// What makes the tree of Debian 13.
 pub const FOR_DEBIAN13: &[Package] = &[package("mmdebstrap", "mmdebstrap")];
@@ -61,6 +71,7 @@ pub const FOR_BENCH: &[Package] = &[
     package("skopeo", "skopeo"),
     package("umoci", "umoci"),
     package("runc", "runc"),
+    package("wrk", "wrk"),
 ];
 
 impl Package {

@@ -23,7 +23,7 @@ pub fn attach(directory: &Path, pid: i32) -> Result<NetworkState> {
     let plan = NetworkPlan::read(directory)?;
     let attached = match plan.mode {
         Mode::Bridge => attach_bridges(directory, &plan, pid),
-        Mode::User => attach_user(directory, &plan, pid),
+        Mode::User => attach_user(directory, pid),
     };
     if attached.is_err() {
         // The first failure is the one to tell.
@@ -44,25 +44,26 @@ fn attach_bridges(directory: &Path, plan: &NetworkPlan, pid: i32) -> Result<Netw
     }
     let ready = attendant::start(directory, pid)?;
     state.attendant = Some(ready.process);
-    state.ports = ready.ports;
+    state.ports.clone_from(&ready.ports);
     // Written before the filter knows the ports: a kill between the two leaves something that `detach` can find.
     state.write(directory)?;
-    if let Some(first) = plan.endpoints.first() {
-        if let Err(error) = filter::publish(&state.ports, first) {
-            state.warnings.push(error.to_string());
-            state.write(directory)?;
-        }
+    ready.go_on()?;
+    if let Some(first) = plan.endpoints.first()
+        && let Err(error) = filter::publish(&state.ports, first)
+    {
+        state.warnings.push(error.to_string());
+        state.write(directory)?;
     }
     Ok(state)
 }
 
 /// The attendant starts the user's program and asks it for the ports.
-fn attach_user(directory: &Path, plan: &NetworkPlan, pid: i32) -> Result<NetworkState> {
+fn attach_user(directory: &Path, pid: i32) -> Result<NetworkState> {
     raise_loopback(pid)?;
     let ready = attendant::start(directory, pid)?;
-    let state = NetworkState { ports: ready.ports, warnings: ready.warnings, attendant: Some(ready.process) };
-    debug_assert!(plan.endpoints.is_empty(), "user mode knows no networks");
+    let state = NetworkState { ports: ready.ports.clone(), warnings: Vec::new(), attendant: Some(ready.process) };
     state.write(directory)?;
+    ready.go_on()?;
     Ok(state)
 }
 

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use futures_util::TryStreamExt;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
 use rtnetlink::{
     Error, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
@@ -130,23 +130,6 @@ async fn find(links: &Handle, name: &str) -> Result<Option<u32>> {
         Err(error) if code(&error) == Some(NO_SUCH_DEVICE) => Ok(None),
         Err(error) => Err(NetworkError::link(format!("looking for the link {name}"), &error)),
     }
-}
-
-/// The names of the links of this namespace that begin with `prefix`.
-pub(crate) async fn names(links: &Handle, prefix: &str) -> Result<Vec<String>> {
-    let all: Vec<_> = links
-        .link()
-        .get()
-        .execute()
-        .try_collect()
-        .await
-        .map_err(|error| NetworkError::link("listing the links of this machine", &error))?;
-    let name = |attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name),
-        _ => None,
-    };
-    let names = all.into_iter().filter_map(|link| link.attributes.into_iter().find_map(name));
-    Ok(names.filter(|name| name.starts_with(prefix)).collect())
 }
 
 fn existing_is_fine(done: std::result::Result<(), Error>) -> std::result::Result<(), Error> {

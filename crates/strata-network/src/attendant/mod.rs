@@ -1,7 +1,8 @@
 //! The process that listens for a container as long as its init lives.
 //!
 //! It is started by [`attach`](crate::attach) and answers once, with one line of JSON on standard output, when everything
-//! listens or something could not. Then it serves published ports and the container's resolver, and holds a pidfd of init:
+//! listens or something could not. It goes on when it is told to by a byte on standard input, which comes when it is noted in
+//! the state: one that nobody knows of ends at once. Then it serves published ports and the container's resolver, and holds a pidfd of init:
 //! it ends by itself when the container does, whoever was killed. One thread works, another waits for init; memory is bounded by the numbers below and in
 //! [`udp`].
 
@@ -10,12 +11,12 @@ mod tcp;
 mod udp;
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,12 +38,21 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Ready {
     pub(crate) process: AttendantProcess,
     pub(crate) ports: Vec<BoundPort>,
-    pub(crate) warnings: Vec<String>,
+    go_on: ChildStdin,
+}
+
+impl Ready {
+    /// To be called when the attendant is noted where [`stop`] will find it; dropped before, it ends.
+    pub(crate) fn go_on(mut self) -> Result<()> {
+        self.go_on
+            .write_all(b"\n")
+            .map_err(|error| NetworkError::system("telling the process that listens for the container to go on", error))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    Ready { ports: Vec<BoundPort>, warnings: Vec<String> },
+    Ready { ports: Vec<BoundPort> },
     PortAllocated { address: std::net::IpAddr, port: u16 },
     Failed(String),
 }
@@ -55,18 +65,21 @@ pub(crate) fn start(directory: &Path, pid: i32) -> Result<Ready> {
         .arg("attendant")
         .arg(directory)
         .arg(pid.to_string())
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(starting)?;
     let answered = child.stdout.take().map_or(Ok(None), |output| answer(output.into())).map_err(starting)?;
     let failure = match answered {
-        Some(Answer::Ready { ports, warnings }) => {
-            let id = i32::try_from(child.id()).unwrap_or(i32::MAX);
-            let started = started(id).map_err(starting)?;
-            return Ok(Ready { process: AttendantProcess { pid: id, started }, ports, warnings });
-        }
+        Some(Answer::Ready { ports }) => match child.stdin.take() {
+            Some(go_on) => {
+                let pid = child.id().cast_signed();
+                let started = started(pid).map_err(starting)?;
+                return Ok(Ready { process: AttendantProcess { pid, started }, ports, go_on });
+            }
+            None => NetworkError::Attendant("the process that listens for the container cannot be told to".to_owned()),
+        },
         Some(Answer::PortAllocated { address, port }) => NetworkError::PortAllocated { address, port },
         Some(Answer::Failed(reason)) => NetworkError::Attendant(reason),
         None => {
@@ -149,12 +162,21 @@ pub(crate) fn run(directory: PathBuf, pid: &str) -> Result<()> {
     let _ = setsid();
     let listening = listen(&directory, pid);
     let answer = match &listening {
-        Ok(listening) => Answer::Ready { ports: listening.bound(), warnings: listening.warnings.clone() },
+        Ok(listening) => Answer::Ready { ports: listening.bound() },
         Err(NetworkError::PortAllocated { address, port }) => Answer::PortAllocated { address: *address, port: *port },
         Err(error) => Answer::Failed(error.to_string()),
     };
     say(&answer)?;
-    listening?.serve(directory)
+    let listening = listening?;
+    if told_to_go_on()? { listening.serve(directory) } else { Ok(()) }
+}
+
+fn told_to_go_on() -> Result<bool> {
+    let mut told = [0];
+    let count = io::stdin()
+        .read(&mut told)
+        .map_err(|error| NetworkError::system("waiting to be told to listen for the container", error))?;
+    Ok(count > 0)
 }
 
 fn say(answer: &Answer) -> Result<()> {
@@ -174,7 +196,6 @@ struct Listening {
     target: Option<std::net::Ipv4Addr>,
     resolver: Option<resolver::Sockets>,
     program: Option<userspace::Program>,
-    warnings: Vec<String>,
 }
 
 fn listen(directory: &Path, pid: &str) -> Result<Listening> {
@@ -198,7 +219,6 @@ fn listen(directory: &Path, pid: &str) -> Result<Listening> {
         target: plan.endpoints.first().map(|endpoint| endpoint.address),
         resolver,
         program: None,
-        warnings: Vec::new(),
     };
     match plan.mode {
         Mode::Bridge => listening.ports = bind_all(&plan.ports)?,
