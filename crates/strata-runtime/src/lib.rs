@@ -20,13 +20,18 @@
 //! `strata-rootfs`.
 
 pub mod cgroup;
+mod clean;
 mod clock;
+pub mod control;
 mod error;
 mod log;
 mod state;
 mod supervisor;
 
+pub use clean::clean;
+pub use control::{AttachEvent, AttachRequest, AttachStream, Control, Update};
 pub use error::{RuntimeError, StartError};
 pub use log::{LogLine, LogQuery, LogReader, Stream, logs};
 pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult, state};
 pub use supervisor::plan::{HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime, SupervisorPlan};
+pub use supervisor::{Started, start, start_attached};

@@ -115,7 +115,7 @@ impl ContainerState {
     }
 
     /// Whether there must be a supervisor.
-    fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         matches!(self.status, ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting)
     }
 }

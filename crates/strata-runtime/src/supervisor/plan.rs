@@ -1,9 +1,16 @@
 //! What a supervisor has to know beyond the OCI configuration: `supervisor.json`.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strata_rootfs::MountPlan;
+
+use crate::error::RuntimeError;
+
+/// Seconds that a program has to end, as docker has it.
+const STOP_TIMEOUT: i64 = 10;
 
 /// What the engine decided for a container's supervisor; written by rename beside `config.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +41,22 @@ pub struct SupervisorPlan {
     pub cgroup_parent: Option<String>,
     /// What is executed when the container has ended for good, as for `--rm`.
     pub after_exit: Option<Vec<String>>,
+}
+
+impl SupervisorPlan {
+    /// Reads the plan of a container.
+    pub(crate) fn read(directory: &Path) -> Result<SupervisorPlan, RuntimeError> {
+        let path = directory.join("supervisor.json");
+        let bytes =
+            fs::read(&path).map_err(|cause| RuntimeError::system(format!("reading {}", path.display()), cause))?;
+        serde_json::from_slice(&bytes).map_err(|error| RuntimeError::document(&path, error))
+    }
+
+    /// How long the program has to end; `None` is as long as it wants.
+    pub(crate) fn stop_timeout(&self, asked_for: Option<i64>) -> Option<Duration> {
+        let seconds = asked_for.unwrap_or(self.stop_timeout_seconds.map_or(STOP_TIMEOUT, i64::from));
+        u64::try_from(seconds).ok().map(Duration::from_secs)
+    }
 }
 
 /// Where a container's output goes.
