@@ -251,6 +251,13 @@ pub(crate) struct Table {
     pub(crate) empty: String,
 }
 
+impl Table {
+    /// Whether a column holds numbers. Templates pass references.
+    pub(crate) fn is_of_numbers(&self, column: &usize) -> bool {
+        self.rows.first().is_some_and(|row| matches!(row.get(*column), Some(Cell::Number(_))))
+    }
+}
+
 /// What sections are made of.
 pub(crate) enum Part {
     Text(String),
