@@ -1,12 +1,14 @@
 //! What tests of all crates share: images made from lists of files, hostile archives, a registry that misbehaves on
-//! demand, and comparison with recorded output.
+//! demand, a browser, and comparison with recorded output.
 //!
 //! Everything is made from values at run time and is the same in every run; nothing needs root or a network. Functions
 //! panic when a test uses them wrongly.
 
 pub mod archive;
+pub mod browser;
 pub mod fixture;
 pub mod golden;
+pub mod http;
 pub mod image;
 pub mod layer;
 pub mod museum;

@@ -3,81 +3,26 @@
 mod support {
     #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
     pub mod hub;
+    pub mod site;
 }
 
 use serde_json::json;
 use strata_testkit::{Image, ImageBuilder, Layer};
-use support::hub::{Answer, PASSWORD, Request, RunningHub, administrator, eventually};
+use support::hub::{PASSWORD, Request, eventually};
+use support::site::Site;
 
 const SCRIPT: &str = "<script>alert(1)</script>";
 
-/// A hub with `library/web` (described with markup of every kind) and the private `admin/secret`.
-struct Site {
-    _directory: tempfile::TempDir,
-    hub: RunningHub,
-    token: String,
-}
-
-impl Site {
-    fn new() -> Site {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("store");
-        let token = administrator(&root);
-        let hub = RunningHub::start(&root, &[]);
-        let site = Site { _directory: directory, hub, token };
-        site.push("library/web", "1.10", &image(1));
-        site.push("library/web", "1.9", &image(2));
-        site.push("admin/secret", "latest", &image(3));
-        let readme =
-            format!("# About\n\nA *server*. {SCRIPT}\n\n[x](javascript:alert(1)) <img src=x onerror=alert(1)>");
-        site.patch("library/web", &json!({ "description": SCRIPT, "full_description": readme }));
-        site.patch("admin/secret", &json!({ "is_private": true }));
-        site
-    }
-
-    fn push(&self, repository: &str, tag: &str, image: &Image) {
-        for (digest, bytes) in image.blobs() {
-            let path = format!("/v2/{repository}/blobs/uploads/?digest={digest}");
-            assert_eq!(self.send(Request::new("POST", &path).token(&self.token).body(bytes)).status, 201);
-        }
-        let put = Request::new("PUT", &format!("/v2/{repository}/manifests/{tag}")).token(&self.token);
-        let put = put.header("content-type", image.descriptor().media_type.as_str()).body(image.manifest.clone());
-        assert_eq!(self.send(put).status, 201);
-    }
-
-    /// Waits until the hub has followed the push.
-    fn patch(&self, repository: &str, change: &serde_json::Value) {
-        let patch = Request::new("PATCH", &format!("/v2/repositories/{repository}/")).token(&self.token);
-        let patch = patch.header("content-type", "application/json").body(change.to_string());
-        eventually("the repository", || (self.send(patch.clone()).status == 200).then_some(()));
-    }
-
-    fn send(&self, request: Request) -> Answer {
-        request.send(&self.hub.address).unwrap()
-    }
-
-    /// A form that a page of this site sends.
-    fn form(&self, path: &str, body: &str, cookie: &str) -> Answer {
-        let origin = format!("http://{}", self.hub.address);
-        let form = Request::new("POST", path).header("origin", &origin).header("cookie", cookie);
-        self.send(form.header("content-type", "application/x-www-form-urlencoded").body(body))
-    }
-
-    fn page(&self, path: &str, cookie: &str) -> Answer {
-        self.send(Request::new("GET", path).header("cookie", cookie))
-    }
-
-    fn sign_in(&self) -> String {
-        let password = PASSWORD.replace(' ', "+");
-        let answer = self.form("/sign-in", &format!("name=admin&password={password}&next=/my"), "strata_session=fixed");
-        assert_eq!((answer.status, answer.headers["location"].as_str()), (303, "/my"), "{}", answer.text());
-        let cookie = &answer.headers["set-cookie"];
-        for flag in ["; Path=/", "; HttpOnly", "; SameSite=Lax"] {
-            assert!(cookie.contains(flag), "{cookie}");
-        }
-        assert!(!cookie.contains("=fixed"), "a session has a cookie of its own: {cookie}");
-        cookie.split(';').next().unwrap().to_owned()
-    }
+/// A site with `library/web` (described with markup of every kind) and the private `admin/secret`.
+fn site() -> Site {
+    let site = Site::new();
+    site.push("library/web", "1.10", &image(1));
+    site.push("library/web", "1.9", &image(2));
+    site.push("admin/secret", "latest", &image(3));
+    let readme = format!("# About\n\nA *server*. {SCRIPT}\n\n[x](javascript:alert(1)) <img src=x onerror=alert(1)>");
+    site.patch("library/web", &json!({ "description": SCRIPT, "full_description": readme }));
+    site.patch("admin/secret", &json!({ "is_private": true }));
+    site
 }
 
 fn image(seed: u64) -> Image {
@@ -86,7 +31,7 @@ fn image(seed: u64) -> Image {
 
 #[test]
 fn what_people_wrote_is_shown_and_never_runs() {
-    let site = Site::new();
+    let site = site();
     for path in ["/", "/search?q=web", "/_/web", "/_/web/tags", "/_/web/tags/1.9", "/_/web/dockerfile", "/u/library"] {
         let page = site.page(path, "");
         assert_eq!(page.status, 200, "{path}");
@@ -114,7 +59,7 @@ fn what_people_wrote_is_shown_and_never_runs() {
 
 #[test]
 fn files_of_the_pages_stay_in_caches() {
-    let site = Site::new();
+    let site = site();
     let text = site.page("/", "").text();
     let style = text.split('"').find(|part| part.starts_with("/assets/style-")).unwrap();
     let file = site.page(style, "");
@@ -125,7 +70,7 @@ fn files_of_the_pages_stay_in_caches() {
 
 #[test]
 fn what_is_private_looks_absent_until_one_signs_in() {
-    let site = Site::new();
+    let site = site();
     let (private, absent) = (site.page("/r/admin/secret", ""), site.page("/r/admin/nothing", ""));
     assert_eq!((private.status, absent.status), (404, 404));
     assert_eq!(private.text().replace("secret", "nothing"), absent.text());
@@ -140,7 +85,7 @@ fn what_is_private_looks_absent_until_one_signs_in() {
 
 #[test]
 fn wrong_passwords_and_ways_out_are_refused() {
-    let site = Site::new();
+    let site = site();
     let answer = site.form("/sign-in", "name=admin&password=wrong", "");
     assert_eq!(answer.status, 401);
     assert!(answer.text().contains("incorrect username or password") && !answer.headers.contains_key("set-cookie"));
@@ -153,7 +98,7 @@ fn wrong_passwords_and_ways_out_are_refused() {
 
 #[test]
 fn forms_of_other_sites_change_nothing() {
-    let site = Site::new();
+    let site = site();
     let cookie = site.sign_in();
     let star = |name: &str, value: &str| {
         let form = Request::new("POST", "/_/web/star").header("cookie", &cookie).header(name, value).body("star=yes");
@@ -170,7 +115,7 @@ fn forms_of_other_sites_change_nothing() {
 
 #[test]
 fn a_tag_is_moved_back() {
-    let site = Site::new();
+    let site = site();
     site.push("library/web", "1.9", &image(4));
     let (old, new) = (image(2).digest().to_string(), image(4).digest().to_string());
     let cookie = site.sign_in();

@@ -1,8 +1,7 @@
-//! A hub of its own for each test: the built program, its store, and the smallest HTTP client that tells what happened.
+//! A hub of its own for each test: the built program and its store.
 
-use std::collections::HashMap;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use strata_hub::records::{TokenReach, TokenScope};
 use strata_hub::{Hub, HubSettings, NewAccessToken};
 use strata_store::registry::{Registry, RegistryRules};
 use strata_store::{Durability, Store, StoreOptions};
+pub use strata_testkit::http::{Answer, Request};
 
 /// The administrator's password.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -95,6 +95,10 @@ impl RunningHub {
         std::thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("a running hub").id()
+    }
+
     /// Kills it as a power cut would end it.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("a running hub");
@@ -121,105 +125,6 @@ impl Drop for RunningHub {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// A request.
-#[derive(Clone)]
-pub struct Request {
-    method: &'static str,
-    path: String,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
-}
-
-impl Answer {
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|cause| panic!("{cause}: {}", self.text()))
-    }
-}
-
-impl Request {
-    pub fn new(method: &'static str, path: &str) -> Request {
-        Request { method, path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
-    }
-
-    pub fn header(mut self, name: &str, value: &str) -> Request {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub fn token(self, token: &str) -> Request {
-        self.header("authorization", &format!("Bearer {token}"))
-    }
-
-    pub fn body(mut self, bytes: impl Into<Vec<u8>>) -> Request {
-        self.body = bytes.into();
-        self
-    }
-
-    /// Sends it on a connection of its own.
-    ///
-    /// # Errors
-    /// When the connection or the server ends before the answer does.
-    pub fn send(&self, address: &str) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(TIME))?;
-        stream.set_write_timeout(Some(TIME))?;
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.path);
-        for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(&self.body)?;
-        let mut received = Vec::new();
-        stream.read_to_end(&mut received)?;
-        parse(&received, self.method)
-    }
-}
-
-fn parse(received: &[u8], method: &str) -> io::Result<Answer> {
-    let broken = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer ends early");
-    let end = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").ok_or_else(broken)?;
-    let head = String::from_utf8_lossy(&received[..end]).into_owned();
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
-    let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-    let headers: HashMap<_, _> = head.lines().skip(1).filter_map(header).collect();
-    let mut body = received[end + 4..].to_vec();
-    if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
-        body = unchunked(&body).ok_or_else(broken)?;
-    } else if let Some(length) = headers.get("content-length").and_then(|length| length.parse::<usize>().ok())
-        && method != "HEAD"
-        && body.len() != length
-    {
-        return Err(broken());
-    }
-    Ok(Answer { status, headers, body })
-}
-
-fn unchunked(mut rest: &[u8]) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    loop {
-        let line = rest.windows(2).position(|bytes| bytes == b"\r\n")?;
-        let length = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?, 16).ok()?;
-        if length == 0 {
-            return Some(body);
-        }
-        body.extend(rest.get(line + 2..line + 2 + length)?);
-        rest = rest.get(line + 2 + length + 2..)?;
     }
 }
 
