@@ -9,7 +9,8 @@ use crate::cgroup::Cgroup;
 use crate::control::SOCKET;
 use crate::error::RuntimeError;
 use crate::state::{Lock, Record, cut_off, start_ticks};
-use crate::supervisor::send_signal;
+use crate::supervisor::plan::{Runtime, SupervisorPlan};
+use crate::supervisor::{external, send_signal};
 
 /// Ends what is left of a container whose supervisor was killed: processes, control groups, socket; and writes down that it
 /// was cut off. Does nothing for one that ended as it should, and can be repeated.
@@ -26,6 +27,9 @@ pub fn clean(directory: &Path) -> Result<(), RuntimeError> {
 /// The same for who has the lock.
 pub(crate) fn clean_up(directory: &Path) -> Result<(), RuntimeError> {
     let Ok(Some(mut record)) = Record::read(directory) else { return Ok(()) };
+    if let Ok(SupervisorPlan { runtime: Runtime::External { path }, container, .. }) = SupervisorPlan::read(directory) {
+        external::delete(&path, directory, &container);
+    }
     kill(record.state.pid, record.init_ticks);
     if !record.cgroup.is_empty() {
         Cgroup::open(&record.cgroup)?.remove()?;

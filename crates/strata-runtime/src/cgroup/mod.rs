@@ -96,6 +96,11 @@ impl Cgroup {
         self.places.is_empty()
     }
 
+    /// All directories, of every hierarchy.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.places.iter().map(|place| place.directory.as_path())
+    }
+
     /// The directory of version 2, for `CLONE_INTO_CGROUP`.
     pub fn unified(&self) -> Option<&Path> {
         self.places.iter().find(|place| place.version == Version::Two).map(|place| place.directory.as_path())

@@ -2,6 +2,7 @@
 
 mod clients;
 mod course;
+pub(crate) mod external;
 mod guard;
 mod health;
 mod launch;

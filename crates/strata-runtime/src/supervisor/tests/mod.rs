@@ -3,6 +3,7 @@
 //! The test program is executed again as the supervisor, as the product's program is.
 
 mod plain;
+mod runc;
 mod sys;
 
 use std::collections::BTreeSet;

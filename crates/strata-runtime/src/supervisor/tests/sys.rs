@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use super::plain::Plain;
+use crate::supervisor::external::External;
+use crate::supervisor::plan::{Runtime, SupervisorPlan};
 use crate::supervisor::{PROGRAM, start, supervise};
 
 /// Says at which stage a starter is killed.
@@ -20,7 +22,13 @@ extern "C" fn entry() {
     let (program, directory) = (arguments.next(), arguments.next());
     let Some(directory) = directory else { return };
     if program.is_some_and(|program| program == PROGRAM) {
-        supervise(Path::new(&directory), Plain::new);
+        let directory = Path::new(&directory);
+        match SupervisorPlan::read(directory).map(|plan| plan.runtime) {
+            Ok(Runtime::External { path }) => {
+                supervise(directory, |directory, plan| External::new(directory, plan, &path));
+            }
+            _ => supervise(directory, Plain::new),
+        }
     } else if let Ok(stage) = std::env::var(STARTER) {
         start::die_at(Path::new(&directory), &stage);
     } else {
