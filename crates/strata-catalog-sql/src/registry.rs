@@ -218,11 +218,19 @@ impl Session {
         .map(drop)
     }
 
-    pub(crate) fn prune_registry_history(&self, before: i64) -> Result<u64> {
+    pub(crate) fn prune_registry_history(&self, first: i64, last: i64, kept: usize) -> Result<u64> {
         let pruned = self.execute(
             "DELETE FROM registry_history
-             WHERE time < ?1 AND sequence < (SELECT MAX(sequence) FROM registry_history)",
-            [before],
+             WHERE sequence BETWEEN ?1 AND ?2
+               AND sequence < (SELECT MAX(sequence) FROM registry_history)
+               AND (NOT EXISTS (SELECT 1 FROM registry_tags
+                                WHERE registry_tags.repository = registry_history.repository
+                                  AND registry_tags.tag = registry_history.tag)
+                 OR EXISTS (SELECT 1 FROM registry_history AS newer
+                            WHERE newer.repository = registry_history.repository AND newer.tag = registry_history.tag
+                              AND newer.sequence > registry_history.sequence
+                            ORDER BY newer.sequence LIMIT 1 OFFSET ?3))",
+            [first, last, integer((kept as u64).saturating_sub(1))],
         )?;
         Ok(pruned as u64)
     }

@@ -449,8 +449,8 @@ impl WriteTxn for Transaction {
         self.session().insert_registry_history(row)
     }
 
-    async fn prune_registry_history(&mut self, before: i64) -> Result<u64> {
-        self.session().prune_registry_history(before)
+    async fn prune_registry_history(&mut self, first: i64, last: i64, kept: usize) -> Result<u64> {
+        self.session().prune_registry_history(first, last, kept)
     }
 
     async fn put_registry_review(&mut self, row: &RegistryReviewRow) -> Result<()> {

@@ -207,14 +207,18 @@ impl Access for Hub {
 
     async fn may_set_tag(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         repository: &Repository,
         tag: &str,
         from: Option<&Digest>,
     ) -> Result<(), Refusal> {
-        if from.is_none() {
-            return Ok(());
+        match from {
+            None => Ok(()),
+            Some(_) => self.may_delete_tag(caller, repository, tag).await,
         }
+    }
+
+    async fn may_delete_tag(&self, _caller: &Caller, repository: &Repository, tag: &str) -> Result<(), Refusal> {
         match self.is_immutable(&full_name(repository.as_str()), tag).await {
             Ok(false) => Ok(()),
             Ok(true) => Err(Refusal::Denied { message: format!("tag {tag} of {repository} is immutable") }),

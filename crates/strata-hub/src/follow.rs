@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{Hub, Result, audit, images};
+use crate::{Hub, Result, audit, images, registry_reader};
 
 /// The hub's own place in the history.
 const READER: &str = "hub";
@@ -41,6 +41,17 @@ impl Hub {
         txn.set_history_position(READER, last.sequence).await?;
         txn.commit().await?;
         Ok(history.len())
+    }
+
+    /// Forgets what is older than the registry's rules say and was taken in here; returns how many entries went.
+    ///
+    /// # Errors
+    /// When catalog or records fail.
+    pub async fn forget_history(&self) -> Result<u64> {
+        let txn = self.read().await?;
+        let read = txn.history_position(READER).await?.min(txn.history_position(registry_reader::READER).await?);
+        drop(txn);
+        Ok(self.registry().forget_history(Some(read)).await?)
     }
 
     /// Follows the history for as long as it is polled.

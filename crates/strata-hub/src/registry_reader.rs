@@ -19,7 +19,7 @@ use crate::tags::natural_key;
 use crate::{Hub, HubError, HubWrite, Result};
 
 /// This reader's place in the history.
-const READER: &str = "repositories";
+pub(crate) const READER: &str = "repositories";
 /// Where a history that is still empty was read to the end.
 const BEGINNING: i64 = -1;
 /// Entries of one step.

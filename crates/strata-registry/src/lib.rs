@@ -29,6 +29,6 @@ mod service;
 mod sys;
 
 pub use routes::router;
-pub use server::{ServerLimits, collect_periodically, serve, serve_streams};
+pub use server::{ServerLimits, collect_periodically, forget_periodically, serve, serve_streams};
 pub use service::{Connection, ForwardedHeaders, RegistryService, Scheme, Search, Sender};
 pub use strata_store::registry::{LibraryAlias, Registry, RegistryRules, SparseIndexes, UntaggedManifests};

@@ -31,6 +31,8 @@ use watched::Watched;
 const REVIEW: Duration = Duration::from_secs(30);
 /// How often ended uploads and other leftovers are looked for, in reviews.
 const LEFTOVERS: u32 = 120;
+/// How often old history is forgotten.
+const FORGETTING: Duration = Duration::from_secs(24 * 3600);
 /// Pause after a connection could not be accepted, as when there are no more file descriptors.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -179,6 +181,17 @@ pub async fn collect_periodically(registry: Registry) {
             Ok(0) => {}
             Ok(freed) => tracing::info!(freed, "collected what is not needed any more"),
             Err(error) => tracing::warn!(%error, "what is not needed any more could not be collected"),
+        }
+    }
+}
+
+/// Forgets old history, for as long as it is polled. For a registry whose history nobody follows.
+pub async fn forget_periodically(registry: Registry) {
+    let mut interval = tokio::time::interval(FORGETTING);
+    loop {
+        interval.tick().await;
+        if let Err(error) = registry.forget_history(None).await {
+            tracing::warn!(%error, "old history could not be forgotten");
         }
     }
 }

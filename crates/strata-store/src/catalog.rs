@@ -491,9 +491,9 @@ pub trait WriteTxn: ReadTxn + ContainerWriteTxn {
     async fn delete_registry_repository(&mut self, repository: &str) -> Result<bool>;
     /// Appends to the history.
     async fn insert_registry_history(&mut self, row: &RegistryHistoryRow) -> Result<()>;
-    /// Forgets what was done before this time; the newest entry stays, so that no number is used twice. Returns how many
-    /// entries went.
-    async fn prune_registry_history(&mut self, before: i64) -> Result<u64>;
+    /// Forgets the entries from `first` to `last`; the newest `kept` of each tag that is there stay, and the newest of all,
+    /// so that no number is used twice. Returns how many entries went.
+    async fn prune_registry_history(&mut self, first: i64, last: i64, kept: usize) -> Result<u64>;
     /// Notes that a link is to be looked at, not earlier than noted before.
     async fn put_registry_review(&mut self, row: &RegistryReviewRow) -> Result<()>;
     /// Forgets that a link is to be looked at.

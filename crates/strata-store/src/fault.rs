@@ -44,3 +44,20 @@ pub const POINTS: &[&str] = &[
     "doomed-half",
     "doomed-removed",
 ];
+
+/// Every point that only a registry passes, in the order in which a push, its removal and the collection pass them.
+pub const REGISTRY_POINTS: &[&str] = &[
+    "upload-begun",
+    "upload-appended",
+    "upload-sealed",
+    "upload-published",
+    "blob-mounted",
+    "manifest-unpublished",
+    "manifest-published",
+    "tag-set",
+    "tag-deleted",
+    "manifest-deleted",
+    "links-reviewed",
+    "doomed-half",
+    "doomed-removed",
+];

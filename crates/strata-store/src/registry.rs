@@ -12,30 +12,33 @@
 mod access;
 mod blobs;
 mod error;
+mod history;
 mod links;
 mod listing;
 mod manifests;
 mod mirror;
 mod preview;
 mod reviews;
+mod tags;
 mod uploads;
 mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use strata_model::{Digest, Repository};
+use strata_model::Repository;
 
 pub use access::{Access, Action, Caller, Credentials, Everybody, Need, Pull, PullAllowance, Refusal};
 pub use error::{RegistryError, Result};
 pub use listing::{Page, ReferrersPage};
-pub use manifests::{NewManifest, NewTag, PublishedManifest, Replaces, StoredManifest};
+pub use manifests::{NewManifest, PublishedManifest, StoredManifest};
 pub use mirror::MirroredImage;
 pub use preview::RemovalPreview;
+pub use tags::{NewTag, Replaces};
 pub use uploads::{Upload, UploadId};
 pub use upstream::{MirrorName, MirroredBlob, MirroredManifest, Place, Upstream};
 
-use crate::{RegistryAction, RegistryHistoryRow, Store, WriteTxn};
+use crate::Store;
 use uploads::RunningHashes;
 
 /// Whether `nginx` and `library/nginx` are one repository.
@@ -79,6 +82,8 @@ pub struct RegistryRules {
     pub untagged: UntaggedManifests,
     /// How long what lost its last reference stays, so that a tag can be rolled back and a push that counts on it succeeds.
     pub review_after: Duration,
+    /// How long the history is kept at least; what it says of a tag that is there is kept longer.
+    pub keep_history: Duration,
 }
 
 impl Default for RegistryRules {
@@ -88,6 +93,7 @@ impl Default for RegistryRules {
             sparse_indexes: SparseIndexes::Refused,
             untagged: UntaggedManifests::Collected,
             review_after: Duration::from_secs(3600),
+            keep_history: Duration::from_secs(90 * 24 * 3600),
         }
     }
 }
@@ -146,53 +152,5 @@ impl Registry {
             _ => return None,
         };
         alias.parse().ok()
-    }
-
-    /// Appends to the history, in the transaction of the change.
-    async fn note(
-        &self,
-        txn: &mut dyn WriteTxn,
-        repository: &Repository,
-        by: By<'_>,
-        change: Change<'_>,
-    ) -> Result<()> {
-        let row = RegistryHistoryRow {
-            sequence: 0,
-            repository: repository.to_string(),
-            tag: change.tag.to_owned(),
-            digest: change.digest,
-            previous: change.previous,
-            action: change.action,
-            actor: by.actor.to_owned(),
-            time: by.time,
-        };
-        Ok(txn.insert_registry_history(&row).await?)
-    }
-
-    /// Who acts, now.
-    fn by<'a>(&self, actor: &'a str) -> By<'a> {
-        By { actor, time: self.store.now() }
-    }
-}
-
-/// Who made a change and when: the same for all entries of a transaction, by which a reader knows what belongs together.
-#[derive(Clone, Copy)]
-struct By<'a> {
-    actor: &'a str,
-    time: i64,
-}
-
-/// What the history keeps of a change, besides where, when and by whom.
-struct Change<'a> {
-    action: RegistryAction,
-    tag: &'a str,
-    digest: Option<Digest>,
-    previous: Option<Digest>,
-}
-
-impl Change<'_> {
-    /// Of a manifest.
-    fn of(action: RegistryAction, digest: &Digest) -> Change<'static> {
-        Change { action, tag: "", digest: Some(*digest), previous: None }
     }
 }

@@ -35,6 +35,8 @@ const TENDING: Duration = Duration::from_secs(60);
 const RETAINING: Duration = Duration::from_secs(3600);
 /// How often the repositories' names are noted beside the catalog.
 const SNAPSHOT: Duration = Duration::from_secs(300);
+/// How often old history is forgotten.
+const FORGETTING: Duration = Duration::from_secs(24 * 3600);
 /// How often is looked for what mirrors keep and nobody uses.
 const EVICTION: Duration = Duration::from_secs(600);
 
@@ -84,6 +86,7 @@ impl Opened {
         work.spawn(strata_registry::collect_periodically(self.registry.clone()));
         work.spawn(tend(self.hub.clone()));
         work.spawn(retain(self.hub.clone()));
+        work.spawn(forget(self.hub.clone()));
         work.spawn(snapshot_periodically(self.registry.store().clone()));
         if let Some(mirror) = self.mirror.clone() {
             work.spawn(evict(mirror));
@@ -109,6 +112,7 @@ fn rules(settings: &Settings) -> RegistryRules {
         sparse_indexes: if storage.sparse_indexes { SparseIndexes::Allowed } else { SparseIndexes::Refused },
         untagged: if storage.remove_untagged { UntaggedManifests::Collected } else { UntaggedManifests::Kept },
         review_after: Duration::from_secs(storage.keep_unreferenced_seconds),
+        keep_history: Duration::from_secs(u64::from(storage.keep_history_days) * 24 * 3600),
     }
 }
 
@@ -129,6 +133,16 @@ async fn retain(hub: Hub) {
         }
         if let Err(error) = hub.forget_findings().await {
             tracing::warn!(%error, "what was found in images that are gone could not be forgotten");
+        }
+    }
+}
+
+async fn forget(hub: Hub) {
+    let mut interval = tokio::time::interval(FORGETTING);
+    loop {
+        interval.tick().await;
+        if let Err(error) = hub.forget_history().await {
+            tracing::warn!(%error, "old history could not be forgotten");
         }
     }
 }

@@ -12,7 +12,9 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use strata_cli::{Environment, HubProgram, LogLevel};
-use strata_registry::{Registry, RegistryRules, RegistryService, collect_periodically, router, serve};
+use strata_registry::{
+    Registry, RegistryRules, RegistryService, collect_periodically, forget_periodically, router, serve,
+};
 use strata_store::{Durability, Store, StoreError};
 use tokio::net::TcpListener;
 
@@ -71,7 +73,8 @@ impl Environment for Program {
         Box::pin(async move {
             tokio::select! {
                 served = serve(listener, router, shutdown) => served,
-                () = collect_periodically(registry) => Ok(()),
+                () = collect_periodically(registry.clone()) => Ok(()),
+                () = forget_periodically(registry) => Ok(()),
             }
         })
     }

@@ -1,11 +1,13 @@
 //! What the hub learns from the registry's history.
 
+use std::time::Duration;
+
 use strata_hub::records::{RepositoryFilter, TagFilter, TagOrder};
 use strata_model::ErrorKind;
-use strata_store::registry::Pull;
+use strata_store::registry::{Pull, RegistryRules};
 use strata_testkit::{Image, ImageBuilder, Index, Layer};
 
-use crate::support::{Bench, start};
+use crate::support::{Bench, start, start_with};
 
 fn image(platform: &str, content: &str) -> Image {
     ImageBuilder::new().platform(platform).layer(Layer::of_file("content", content)).build()
@@ -48,6 +50,29 @@ async fn a_push_makes_a_repository_and_describes_its_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn history_is_forgotten_when_it_is_old_and_was_read() {
+    let rules = RegistryRules { keep_history: Duration::ZERO, ..RegistryRules::default() };
+    let bench = start_with(rules).await;
+    for number in 0..25 {
+        bench.push("acme/app", &["1"], &image("linux/amd64", &format!("version {number}")), "bob").await;
+    }
+    assert_eq!(bench.hub.forget_history().await.unwrap(), 0, "nobody has read it");
+    bench.follow().await;
+    assert_eq!(bench.hub.forget_history().await.unwrap(), 0, "the other reader has not");
+    while bench.hub.follow_history().await.unwrap() > 0 {}
+    // All pushes, and what the tag was before its last twenty moves.
+    assert_eq!(bench.hub.forget_history().await.unwrap(), 25 + 5);
+    assert_eq!(bench.hub.forget_history().await.unwrap(), 0);
+    let row = bench.hub.repository("acme/app").await.unwrap();
+    assert_eq!(bench.hub.tag_history(&row, "1", 100).await.unwrap().len(), 20);
+
+    // The readers go on where they were.
+    bench.push("acme/app", &["2"], &image("linux/amd64", "other"), "eve").await;
+    assert_eq!(bench.hub.follow_registry().await.unwrap(), 2);
+    assert_eq!(names(&bench, "acme/app", TagOrder::Name).await, ["1", "2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn everything_is_read_anew_where_the_history_has_a_gap() {
     let bench = start().await;
     bench.push("acme/app", &["1", "2"], &image("linux/amd64", "one"), "bob").await;
@@ -58,7 +83,7 @@ async fn everything_is_read_anew_where_the_history_has_a_gap() {
     bench.hub.registry().delete_tag(&repository, &"2".parse().unwrap(), "bob").await.unwrap();
     bench.push("acme/app", &["3"], &image("linux/amd64", "three"), "eve").await;
     let mut txn = store.write("forgetting").await.unwrap();
-    txn.prune_registry_history(i64::MAX).await.unwrap();
+    txn.prune_registry_history(0, i64::MAX, 1).await.unwrap();
     txn.commit().await.unwrap();
     bench.follow().await;
     assert_eq!(names(&bench, "acme/app", TagOrder::Name).await, ["1", "3"]);

@@ -20,20 +20,25 @@ pub(crate) struct Bench {
     pub(crate) directory: TempDir,
 }
 
-pub(crate) fn registry(directory: &Path) -> Registry {
+fn registry(directory: &Path, rules: RegistryRules) -> Registry {
     let catalog = SqliteCatalog::open_with(directory.join("catalog.sqlite"), Durability::Unsynced).unwrap();
     let options = StoreOptions { durability: Durability::Unsynced, ..StoreOptions::default() };
     let (blobs, packs) = (Arc::new(FsBlobs::open(directory)), Arc::new(FsPacks::open(directory)));
     let store = Store::new(blobs, packs, Arc::new(catalog), options);
-    Registry::new(store, RegistryRules { library_alias: LibraryAlias::Official, ..RegistryRules::default() })
+    Registry::new(store, RegistryRules { library_alias: LibraryAlias::Official, ..rules })
 }
 
 /// A hub with the namespaces `library`, `acme` and, private by default, `secret`.
 pub(crate) async fn start() -> Bench {
+    start_with(RegistryRules::default()).await
+}
+
+/// As [`start`], under these rules of the registry.
+pub(crate) async fn start_with(rules: RegistryRules) -> Bench {
     let directory = TempDir::new().unwrap();
     let records = SqliteHubCatalog::open(directory.path().join("hub.sqlite"), Durability::Unsynced).unwrap();
     let records: Arc<dyn HubCatalog> = Arc::new(records);
-    let hub = Hub::new(registry(directory.path()), records.clone(), HubSettings::default());
+    let hub = Hub::new(registry(directory.path(), rules), records.clone(), HubSettings::default());
     let mut txn = records.write("making accounts").await.unwrap();
     for (name, private_by_default) in [("library", false), ("acme", false), ("secret", true)] {
         txn.put_account(&account(name, private_by_default)).await.unwrap();

@@ -15,7 +15,7 @@ use crate::error::{Failure, Result};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
-/// How often a push of a tag looks again when others move the tag at the same time. Each time, one of them succeeded.
+/// How often a change of tags looks again when others move them at the same time. Each time, one of them succeeded.
 const TAG_ATTEMPTS: usize = 256;
 
 /// `GET`, `HEAD`: end-3. The stored bytes and type, whatever the client accepts.
@@ -109,12 +109,29 @@ async fn publish(call: &Call<'_>, bytes: Bytes, digest: Option<Digest>, tags: &[
 
 /// `DELETE`: end-9.
 pub(super) async fn delete(call: &Call<'_>, target: &str) -> Result {
-    let actor = call.caller.name();
     match parse_target(call, target)? {
-        Target::Tag(tag) => call.registry.delete_tag(&call.repository, &tag, actor).await?,
-        Target::Digest(digest) => call.registry.delete_manifest(&call.repository, &digest, actor).await?,
+        Target::Tag(tag) => {
+            call.service.access.may_delete_tag(&call.caller, &call.repository, tag.as_str()).await?;
+            call.registry.delete_tag(&call.repository, &tag, call.caller.name()).await?;
+        }
+        Target::Digest(digest) => delete_with_tags(call, &digest).await?,
     }
     Ok(empty(StatusCode::ACCEPTED, Vec::new()))
+}
+
+/// Deletes a manifest whose tags the caller may remove, seen as they are when they are removed.
+async fn delete_with_tags(call: &Call<'_>, digest: &Digest) -> Result<()> {
+    let mut attempt = 1;
+    loop {
+        let tags = call.registry.tags_of(&call.repository, digest).await?;
+        for tag in &tags {
+            call.service.access.may_delete_tag(&call.caller, &call.repository, tag).await?;
+        }
+        match call.registry.delete_manifest(&call.repository, digest, &tags, call.caller.name()).await {
+            Err(RegistryError::TagMoved { .. }) if attempt < TAG_ATTEMPTS => attempt += 1,
+            deleted => return Ok(deleted?),
+        }
+    }
 }
 
 fn parse_tag(written: &str) -> Result<Tag> {

@@ -61,6 +61,13 @@ impl Access for House {
         }
     }
 
+    async fn may_delete_tag(&self, _caller: &Caller, _repository: &Repository, tag: &str) -> Result<(), Refusal> {
+        match tag.starts_with('v') {
+            true => Err(Refusal::Denied { message: format!("tag {tag} is immutable") }),
+            false => Ok(()),
+        }
+    }
+
     async fn push_allowance(&self, _caller: &Caller, _repository: &Repository) -> Result<Option<u64>, Refusal> {
         Ok(self.quota)
     }
@@ -193,6 +200,7 @@ async fn a_mount_needs_the_right_to_read_the_other_repository() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_immutable_tag_stays() {
+    let manifest = |target: &str| format!("/v2/public/app/manifests/{target}");
     let server = Server::with_access(House::default()).await;
     let (one, two) = (Image::small("1"), Image::small("2"));
     push(&server, "public/app", "v1", &one).await.is(StatusCode::CREATED);
@@ -203,6 +211,20 @@ async fn an_immutable_tag_stays() {
     assert_eq!(got.header("docker-content-digest"), one.digest().to_string());
     let history = server.store.read().await.unwrap().registry_tag_history("public/app", "v1", 9).await.unwrap();
     assert!(history.iter().all(|row| row.actor == "alice" && row.digest == Some(one.digest())));
+
+    // Nor does it go, by itself or with its manifest; other tags do.
+    let digests = [&one, &two].map(|image| image.digest().to_string());
+    push(&server, "public/app", "also", &one).await.is(StatusCode::CREATED);
+    for target in ["v1", &digests[0]] {
+        let refused = send(&server, Some("alice"), "DELETE", &manifest(target), b"").await;
+        let refused = refused.fails(StatusCode::FORBIDDEN, "DENIED");
+        assert_eq!(refused.json()["errors"][0]["message"], "tag v1 is immutable");
+    }
+    for target in ["also", "latest", &digests[1]] {
+        send(&server, Some("alice"), "DELETE", &manifest(target), b"").await.is(StatusCode::ACCEPTED);
+    }
+    let tags = send(&server, Some("bob"), "GET", "/v2/public/app/tags/list", b"").await;
+    assert_eq!(tags.json()["tags"], serde_json::json!(["v1"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -520,10 +520,22 @@ async fn registry_history(catalog: &impl Catalog) {
     assert_eq!(of_tag, [rows[2].clone(), rows[1].clone()]);
     drop(txn);
     let mut txn = write(catalog).await;
-    assert_eq!(txn.prune_registry_history(1000).await.unwrap(), 4, "the newest stays");
+    assert_eq!(txn.prune_registry_history(2, 3, 9).await.unwrap(), 2, "a tag that is not there");
+    assert_eq!(txn.prune_registry_history(0, 1000, 9).await.unwrap(), 2, "the newest stays");
     txn.insert_registry_history(&rows[0]).await.unwrap();
     assert_eq!(txn.registry_history(0, 10).await.unwrap().last().unwrap().sequence, 6);
-    txn.commit().await.unwrap();
+    // Of a tag that is there, the newest entries stay.
+    txn.insert_object(&object("manifest")).await.unwrap();
+    txn.put_registry_link("app", &digest("manifest"), LinkKind::Manifest).await.unwrap();
+    txn.put_registry_tag("app", "latest", &digest("manifest"), 1).await.unwrap();
+    for _ in 7..=10 {
+        txn.insert_registry_history(&rows[1]).await.unwrap();
+    }
+    txn.insert_registry_history(&rows[0]).await.unwrap();
+    assert_eq!(txn.prune_registry_history(7, 11, 3).await.unwrap(), 1);
+    let of_tag = txn.registry_tag_history("app", "latest", 10).await.unwrap();
+    assert_eq!(of_tag.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [10, 9, 8]);
+    assert_eq!(txn.prune_registry_history(8, 9, 1).await.unwrap(), 2);
 }
 
 async fn registry_uses(catalog: &impl Catalog) {

@@ -125,6 +125,9 @@ pub trait Access: Send + Sync {
         from: Option<&Digest>,
     ) -> Result<(), Refusal>;
 
+    /// Whether `caller` may remove a tag, by itself or with its manifest.
+    async fn may_delete_tag(&self, caller: &Caller, repository: &Repository, tag: &str) -> Result<(), Refusal>;
+
     /// Bytes that may still be pushed to the repository's namespace; `None` without a quota.
     async fn push_allowance(&self, caller: &Caller, repository: &Repository) -> Result<Option<u64>, Refusal>;
 
@@ -156,6 +159,10 @@ impl Access for Everybody {
         _tag: &str,
         _from: Option<&Digest>,
     ) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn may_delete_tag(&self, _caller: &Caller, _repository: &Repository, _tag: &str) -> Result<(), Refusal> {
         Ok(())
     }
 

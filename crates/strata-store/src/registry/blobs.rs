@@ -3,7 +3,7 @@
 use strata_model::{Digest, Repository};
 
 use super::{Registry, RegistryError, Result};
-use crate::{LinkKind, ObjectReader, ReadTxn, StoreError};
+use crate::{LinkKind, ObjectReader, ReadTxn, StoreError, fault};
 
 impl Registry {
     /// The size in bytes of a blob that this repository shows and whose bytes are here.
@@ -56,6 +56,7 @@ impl Registry {
         }
         self.link_blob(&mut *txn, repository, digest).await?;
         txn.commit().await?;
+        fault::point("blob-mounted");
         Ok(true)
     }
 

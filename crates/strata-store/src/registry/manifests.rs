@@ -1,12 +1,14 @@
-//! Manifests of a repository and its tags: taken when what they refer to is there, served byte for byte, deleted.
+//! Manifests of a repository: taken when what they refer to is there, served byte for byte, deleted.
 
 use bytes::Bytes;
 use strata_model::{
-    Algorithm, Digest, Edge, EdgeRole, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType, Repository, Tag, Target,
+    Algorithm, Digest, Edge, EdgeRole, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType, Repository, Target,
 };
 
-use super::{By, Change, Registry, RegistryError, Result, SparseIndexes};
-use crate::{LinkKind, ObjectRow, ReadTxn, RegistryAction, WriteTxn};
+use super::history::Change;
+use super::tags::{NewTag, moved_tag, untag};
+use super::{Registry, RegistryError, Result, SparseIndexes};
+use crate::{LinkKind, ObjectRow, ReadTxn, RegistryAction, WriteTxn, fault};
 
 /// The blob `{}`, which clients may carry in a descriptor instead of pushing it (OCI image-spec, manifest.md).
 const EMPTY: &[u8] = b"{}";
@@ -23,30 +25,6 @@ pub struct NewManifest {
     pub digest: Option<Digest>,
     /// Tags to set on it.
     pub tags: Vec<NewTag>,
-}
-
-/// A tag to be set.
-#[derive(Clone, Debug)]
-pub struct NewTag {
-    /// The tag.
-    pub tag: Tag,
-    /// What it may point to until then.
-    pub replaces: Replaces,
-}
-
-impl From<Tag> for NewTag {
-    fn from(tag: Tag) -> NewTag {
-        NewTag { tag, replaces: Replaces::Anything }
-    }
-}
-
-/// What a tag may point to before it is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaces {
-    /// Anything, and nothing.
-    Anything,
-    /// Exactly this, or nothing: whoever decided about the change saw that.
-    Exactly(Option<Digest>),
 }
 
 /// What became of a manifest that was taken.
@@ -121,19 +99,6 @@ impl Registry {
         Ok(Some(StoredManifest { digest, media_type, bytes }))
     }
 
-    /// What tags point to, in the order given.
-    ///
-    /// # Errors
-    /// When the catalog cannot be read.
-    pub async fn tag_targets(&self, repository: &Repository, tags: &[Tag]) -> Result<Vec<Option<Digest>>> {
-        let txn = self.store.read().await?;
-        let mut targets = Vec::with_capacity(tags.len());
-        for tag in tags {
-            targets.push(txn.registry_tag(repository.as_str(), tag.as_str()).await?);
-        }
-        Ok(targets)
-    }
-
     /// Takes a manifest and sets its tags, in one transaction. Once it returns, both survive a power cut. `actor` goes into
     /// the history.
     ///
@@ -185,7 +150,9 @@ impl Registry {
         for new in &new.tags {
             self.put_tag(&mut *txn, repository, &new.tag, &digest, by).await?;
         }
+        fault::point("manifest-unpublished");
         txn.commit().await?;
+        fault::point("manifest-published");
         self.store.remove_blobs(unused).await?;
         Ok(PublishedManifest { digest, subject: subject(&manifest) })
     }
@@ -250,61 +217,18 @@ impl Registry {
         Ok(missing)
     }
 
-    /// Sets a tag to a manifest that the repository has, as when a tag is rolled back.
-    ///
-    /// # Errors
-    /// `ManifestUnknown`, `TagMoved`.
-    pub async fn set_tag(&self, repository: &Repository, new: NewTag, digest: &Digest, actor: &str) -> Result<()> {
-        let mut txn = self.store.write("setting a tag").await?;
-        if txn.registry_link(repository.as_str(), digest).await? != Some(LinkKind::Manifest) {
-            return Err(manifest_unknown(repository, &Target::Digest(*digest)));
-        }
-        if let Some(moved) = moved_tag(&*txn, repository, std::slice::from_ref(&new)).await? {
-            return Err(moved);
-        }
-        self.put_tag(&mut *txn, repository, &new.tag, digest, self.by(actor)).await?;
-        Ok(txn.commit().await?)
-    }
-
-    async fn put_tag(
-        &self,
-        txn: &mut dyn WriteTxn,
-        repository: &Repository,
-        tag: &Tag,
-        digest: &Digest,
-        by: By<'_>,
-    ) -> Result<()> {
-        let previous = txn.registry_tag(repository.as_str(), tag.as_str()).await?;
-        txn.put_registry_tag(repository.as_str(), tag.as_str(), digest, by.time).await?;
-        let change = Change { action: RegistryAction::Tag, tag: tag.as_str(), digest: Some(*digest), previous };
-        self.note(txn, repository, by, change).await?;
-        if let Some(previous) = previous.filter(|previous| previous != digest) {
-            self.review_link(txn, repository, &previous).await?;
-        }
-        Ok(())
-    }
-
-    /// Removes a tag. Its manifest stays until the delay is over, or for good if the rules say so.
-    ///
-    /// # Errors
-    /// `ManifestUnknown`.
-    pub async fn delete_tag(&self, repository: &Repository, tag: &Tag, actor: &str) -> Result<()> {
-        let mut txn = self.store.write("deleting a tag").await?;
-        let Some(previous) = txn.registry_tag(repository.as_str(), tag.as_str()).await? else {
-            return Err(manifest_unknown(repository, &Target::Tag(tag.clone())));
-        };
-        txn.delete_registry_tag(repository.as_str(), tag.as_str()).await?;
-        self.note(&mut *txn, repository, self.by(actor), untag(tag.as_str(), previous)).await?;
-        self.review_link(&mut *txn, repository, &previous).await?;
-        Ok(txn.commit().await?)
-    }
-
-    /// Takes a manifest out of this repository, with its tags. What it refers to and what is about it (signatures) is
+    /// Takes a manifest out of this repository, with `tags`, which must be all that it has. What it refers to and what is about it (signatures) is
     /// unlinked after the delay, unless something else needs it.
     ///
     /// # Errors
-    /// `ManifestUnknown`; `InUse` for a manifest that an index of the repository names.
-    pub async fn delete_manifest(&self, repository: &Repository, digest: &Digest, actor: &str) -> Result<()> {
+    /// `ManifestUnknown`; `InUse` for a manifest that an index of the repository names; `TagMoved` when it has another tag.
+    pub async fn delete_manifest(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        tags: &[String],
+        actor: &str,
+    ) -> Result<()> {
         let mut txn = self.store.write("deleting a manifest").await?;
         if txn.registry_link(repository.as_str(), digest).await? != Some(LinkKind::Manifest) {
             return Err(manifest_unknown(repository, &Target::Digest(*digest)));
@@ -314,6 +238,9 @@ impl Registry {
         }
         let by = self.by(actor);
         for tag in txn.registry_tags_of(repository.as_str(), digest).await? {
+            if !tags.contains(&tag) {
+                return Err(RegistryError::TagMoved { repository: repository.to_string(), tag });
+            }
             self.note(&mut *txn, repository, by, untag(&tag, *digest)).await?;
         }
         self.note(&mut *txn, repository, by, Change::of(RegistryAction::Delete, digest)).await?;
@@ -321,25 +248,10 @@ impl Registry {
         txn.delete_registry_link(repository.as_str(), digest).await?;
         let collection = self.store.review(&mut *txn, vec![*digest]).await?;
         txn.commit().await?;
+        fault::point("manifest-deleted");
         self.store.remove_doomed(&collection).await?;
         Ok(())
     }
-}
-
-/// The failure when one of these tags does not point any more to what it should replace.
-async fn moved_tag(txn: &dyn ReadTxn, repository: &Repository, tags: &[NewTag]) -> Result<Option<RegistryError>> {
-    for NewTag { tag, replaces } in tags {
-        if let Replaces::Exactly(seen) = replaces
-            && txn.registry_tag(repository.as_str(), tag.as_str()).await? != *seen
-        {
-            return Ok(Some(RegistryError::TagMoved { repository: repository.to_string(), tag: tag.to_string() }));
-        }
-    }
-    Ok(None)
-}
-
-fn untag(tag: &str, previous: Digest) -> Change<'_> {
-    Change { action: RegistryAction::Untag, tag, digest: None, previous: Some(previous) }
 }
 
 pub(super) async fn insert_edges(txn: &mut dyn WriteTxn, parent: &Digest, manifest: &Manifest) -> Result<()> {

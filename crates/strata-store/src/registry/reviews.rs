@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use strata_model::{Digest, Repository};
 
-use super::{Change, Registry, RegistryError, Result, UntaggedManifests};
-use crate::{LeaseItem, LeaseRow, LinkKind, ReadTxn, RegistryAction, RegistryReviewRow, WriteTxn};
+use super::history::Change;
+use super::{Registry, RegistryError, Result, UntaggedManifests};
+use crate::{LeaseItem, LeaseRow, LinkKind, ReadTxn, RegistryAction, RegistryReviewRow, WriteTxn, fault};
 
 /// How long a client may count on a blob that it was told is here, in nanoseconds.
 const PROMISE: i64 = 3_600_000_000_000;
@@ -60,6 +61,7 @@ impl Registry {
         }
         let collection = self.store.review(&mut *txn, unlinked).await?;
         txn.commit().await?;
+        fault::point("links-reviewed");
         Ok(Some(self.store.remove_doomed(&collection).await?))
     }
 
@@ -200,6 +202,6 @@ async fn review_what_it_held(txn: &mut dyn WriteTxn, manifest: &RegistryReviewRo
     Ok(())
 }
 
-fn nanoseconds(duration: Duration) -> i64 {
+pub(super) fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

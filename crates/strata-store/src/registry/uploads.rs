@@ -16,7 +16,7 @@ use strata_model::{Algorithm, Digest, Hasher, MediaType, Repository};
 
 use super::{Registry, RegistryError, Result};
 use crate::publish::panicked;
-use crate::{BlobBytes, BlobKind, Ingest, LeaseRow, ObjectRow, StageName, StoreError};
+use crate::{BlobBytes, BlobKind, Ingest, LeaseRow, ObjectRow, StageName, StoreError, fault};
 
 /// How long a session lives after its last use, in nanoseconds.
 const LIFETIME: i64 = 86_400_000_000_000;
@@ -84,6 +84,7 @@ impl Registry {
         let mut txn = self.store.write("starting an upload").await?;
         txn.put_lease(&self.session_row(repository, &id)).await?;
         txn.commit().await?;
+        fault::point("upload-begun");
         self.hashes.put(&id, RunningHash { count: 0, hasher: Hasher::new(algorithm) });
         Ok(id)
     }
@@ -198,6 +199,7 @@ impl Upload {
     /// When the bytes cannot be written.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.staged.write(bytes).await?;
+        fault::point("upload-appended");
         if let Some(hash) = &mut self.hash.hash {
             hash.count += bytes.len() as u64;
             hash.hasher.update(bytes);
@@ -226,6 +228,7 @@ impl Upload {
             created: store.now(),
             damaged: false,
         };
+        fault::point("upload-sealed");
         let mut txn = store.write("publishing a pushed blob").await?;
         let unused = store.insert_or_heal_object(&mut *txn, &row).await?;
         self.registry.link_blob(&mut *txn, &self.repository, &expected).await?;
@@ -234,6 +237,7 @@ impl Upload {
             txn.delete_lease(&id.lease()).await?;
         }
         txn.commit().await?;
+        fault::point("upload-published");
         self.hash.keeper = None;
         self.staged.finish().await?;
         store.remove_blobs(unused.into_iter().collect()).await?;

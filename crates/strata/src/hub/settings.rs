@@ -152,6 +152,8 @@ impl Default for MetricsSettings {
 pub(crate) struct StorageSettings {
     /// Seconds that what lost its last reference stays, so that a tag can be set back.
     pub(crate) keep_unreferenced_seconds: u64,
+    /// Days that the history of repositories is kept; the newest entries of each tag are kept longer.
+    pub(crate) keep_history_days: u32,
     /// Whether manifests go after that time when their last tag does.
     pub(crate) remove_untagged: bool,
     /// Bytes that must be free for `/readyz` to say so.
@@ -164,6 +166,7 @@ impl Default for StorageSettings {
     fn default() -> StorageSettings {
         StorageSettings {
             keep_unreferenced_seconds: 3600,
+            keep_history_days: 90,
             remove_untagged: true,
             least_free: 256 << 20,
             sparse_indexes: false,
