@@ -1,6 +1,6 @@
 //! The registry's questions, answered: who may do what.
 //!
-//! A token that the hub signed answers by itself; a header `Basic` is looked up. What does not exist and what may not be
+//! A token that the hub signed says what was granted, which must be so still; a header `Basic` is looked up. What does not exist and what may not be
 //! seen get the same answer after the same steps.
 
 use async_trait::async_trait;
@@ -119,6 +119,18 @@ impl Hub {
         Ok(may)
     }
 
+    /// Whether what a token was signed for is still so.
+    async fn has_present_roles(&self, name: &str, needs: &[Need<'_>]) -> Result<bool> {
+        for need in needs {
+            if let Need::Repository(repository, action) = need
+                && self.present_role(name, repository.as_str()).await? < Some(required_role(*action))
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Answers a request with a signed token.
     async fn authorize_token(
         &self,
@@ -133,7 +145,8 @@ impl Hub {
             }
             Err(error) => return Err(failed(&error)),
         };
-        if !needs.iter().all(|need| covers(&claims, need)) {
+        let may = needs.iter().all(|need| covers(&claims, need));
+        if !may || !self.has_present_roles(&claims.sub, needs).await.map_err(|error| failed(&error))? {
             return Err(self.challenge(credentials, needs, Some("insufficient_scope"), DENIED));
         }
         let account = Some(claims.sub.clone()).filter(|name| !name.is_empty());
@@ -193,7 +206,7 @@ impl Access for Hub {
     async fn visible(&self, caller: &Caller, repositories: Vec<String>) -> Result<Vec<String>, Refusal> {
         let visible = async {
             let txn = self.read().await?;
-            let reach = Reach::of_caller(&*txn, caller.account.as_deref()).await?;
+            let reach = Reach::of_caller(&*txn, caller.account.as_deref(), Role::Read, self.now()).await?;
             let mut visible = Vec::with_capacity(repositories.len());
             for repository in repositories {
                 if role_on(&*txn, &reach, &repository).await?.is_some() {

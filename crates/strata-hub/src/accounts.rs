@@ -63,8 +63,8 @@ pub struct AccountSettings {
     pub registration: Registration,
     /// How clients of the registry are asked to sign in.
     pub challenge: Challenge,
-    /// Lifetime of a token for the registry in seconds, at least 60. What is taken away (a role, an account) may be used for
-    /// this long.
+    /// Lifetime of a token for the registry in seconds, at least 60. A role or an account that is taken away ends within seconds
+    /// all the same.
     pub registry_token_seconds: u32,
     /// Lifetime of a session in hours.
     pub session_hours: u32,

@@ -33,6 +33,7 @@ actions! {
     ACCOUNT_UPDATE = "account.update", "Account changed";
     PASSWORD_CHANGE = "account.password.change", "Password changed";
     PASSWORD_RESET = "account.password.reset", "Password reset";
+    SECOND_FACTOR = "account.second_factor", "Second factor turned on or off";
     TOKEN_CREATE = "account.token.create", "Access token created";
     TOKEN_UPDATE = "account.token.update", "Access token changed";
     TOKEN_DELETE = "account.token.delete", "Access token deleted";

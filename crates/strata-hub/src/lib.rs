@@ -26,6 +26,7 @@ mod organizations;
 mod packages;
 mod passwords;
 mod patterns;
+mod present_roles;
 mod pull_limits;
 mod pulls;
 pub mod records;
@@ -34,6 +35,7 @@ mod registry_tokens;
 mod repositories;
 mod roles;
 mod search;
+mod second_factor;
 mod secrets;
 mod sign_in;
 mod tags;
@@ -64,6 +66,7 @@ pub use registry_tokens::{RegistryToken, TokenRequest};
 pub use repositories::{MAX_DESCRIPTION, MAX_FULL_DESCRIPTION, NewRepository, RepositoryUpdate};
 pub use roles::Reach;
 pub use search::{SearchRequest, SearchResults, SearchSort};
+pub use second_factor::{NewSecondFactor, SecondFactorState, SignedIn};
 pub use tokens::{
     AccessTokenUpdate, CreatedAccessToken, NewAccessToken, highest_scope, role_of_scopes, scopes_of_role,
 };

@@ -166,7 +166,7 @@ impl Hub {
         if let (Some(old), Some(removed)) = (&row, found.touched.removed)
             && old.registered <= removed
         {
-            forget(txn, old).await?;
+            forget(txn, old, removed).await?;
             row = None;
         }
         let row = match row {

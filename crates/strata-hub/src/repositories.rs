@@ -237,7 +237,7 @@ impl Hub {
         // A push may have made it again meanwhile.
         let found = txn.repository(&row.full_name()).await?;
         if let Some(found) = found.filter(|found| found.id == row.id && found.status == RepositoryStatus::Deleting) {
-            forget(&mut *txn, &found).await?;
+            forget(&mut *txn, &found, self.now()).await?;
         }
         Ok(txn.commit().await?)
     }
@@ -291,12 +291,12 @@ pub(crate) async fn save(txn: &mut dyn HubWrite, row: &RepositoryRow) -> Result<
     search::index(txn, row).await
 }
 
-/// Removes a repository's row and what hangs on it.
-pub(crate) async fn forget(txn: &mut dyn HubWrite, row: &RepositoryRow) -> Result<()> {
+/// Removes a repository's row and what hangs on it. Its webhooks are told of that yet, and go later.
+pub(crate) async fn forget(txn: &mut dyn HubWrite, row: &RepositoryRow, now: i64) -> Result<()> {
     let full_name = row.full_name();
     txn.delete_search_entry(row.id).await?;
     txn.delete_grants_on(&full_name).await?;
-    txn.delete_webhooks_of(&full_name).await?;
+    txn.retire_webhooks_of(&full_name, now).await?;
     Ok(txn.delete_repository(row.id).await?)
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::records::{MemberRole, Readable, RepositoryStatus, Role, TokenReach, TokenScope};
+use crate::records::{AccessTokenRow, MemberRole, Readable, RepositoryStatus, Role, TokenReach, TokenScope};
 use crate::{Credential, Hub, HubRead, Identity, Result};
 
 /// The namespace of official images.
@@ -58,18 +58,22 @@ impl Reach {
         })
     }
 
-    /// What a caller of the registry may see, given by the name that [`Identity::name`] has.
-    pub(crate) async fn of_caller(txn: &dyn HubRead, name: Option<&str>) -> Result<Reach> {
+    /// The roles of a caller of the registry, none above `highest`, given by the name that [`Identity::name`] has.
+    pub(crate) async fn of_caller(txn: &dyn HubRead, name: Option<&str>, highest: Role, now: i64) -> Result<Reach> {
         let Some(name) = name else { return Ok(Reach::default()) };
         if let Some((organization, label)) = name.split_once('/') {
+            let is_good = |token: &AccessTokenRow| {
+                token.label == label && token.is_active && token.expires.is_none_or(|expires| now < expires)
+            };
+            let owner = txn.account(organization).await?.filter(|account| !account.is_disabled);
             let tokens = txn.access_tokens(organization).await?;
-            return Ok(match tokens.into_iter().find(|token| token.label == label).map(|token| token.reach) {
+            return Ok(match tokens.into_iter().find(is_good).filter(|_| owner.is_some()).map(|token| token.reach) {
                 Some(TokenReach::Robot(given)) => Reach::of_robot(organization, &given),
                 _ => Reach::default(),
             });
         }
         match txn.account(name).await?.filter(|account| !account.is_disabled) {
-            Some(account) => Reach::of_user(txn, name, account.is_administrator, Role::Read).await,
+            Some(account) => Reach::of_user(txn, name, account.is_administrator, highest).await,
             None => Ok(Reach::default()),
         }
     }

@@ -24,8 +24,8 @@ const WORDS: usize = 8;
 /// Other words that stand for a typed one: by spelling, and because they contain it.
 const CORRECTIONS: usize = 3;
 const CONTAINING: usize = 20;
-/// Counts of stars that the index knows without a look at the repository.
-const STAR_STEPS: [u64; 15] = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000, 3000, 10_000];
+/// Bits of a count of stars that the index knows: more stars than that are as good as so many.
+const STAR_BITS: u32 = 24;
 
 /// What is searched for.
 #[derive(Clone, Debug, Default)]
@@ -88,17 +88,19 @@ impl Hub {
         let (typed, tag) = split_tag(&request.text);
         let query = query(request, &typed, readable);
         let txn = self.read().await?;
-        let (hits, total) = match order(request.order) {
+        let (ids, total) = match order(request.order) {
             Some(order) => {
-                let hits = txn.search(&query, order, request.skip, request.limit).await?;
-                (hits, txn.count_search(&query, COUNTED).await?)
+                let total = txn.search(&query, SearchOrder::Position, COUNTED).await?.len() as u64;
+                let end = request.skip.saturating_add(request.limit).min(COUNTED);
+                let ids = match total {
+                    COUNTED => txn.search_many(&query, order, end).await?,
+                    _ => txn.search(&query, order, end).await?,
+                };
+                (ids, total)
             }
-            None => {
-                let (hits, total) = best(&*txn, &query, &typed).await?;
-                (part(hits, request.skip, request.limit), total)
-            }
+            None => best(&*txn, &query, &typed).await?,
         };
-        let ids: Vec<i64> = hits.iter().map(|hit| hit.repository).collect();
+        let ids = part(ids, request.skip, request.limit);
         Ok(SearchResults { total, results: txn.repositories_by_id(&ids).await?, tag })
     }
 }
@@ -174,10 +176,25 @@ fn facets(row: &RepositoryRow) -> Vec<String> {
     }
     facets.extend(row.categories.iter().map(|slug| facet("category", slug)));
     facets.extend(row.kinds.iter().map(|kind| facet("kind", kind)));
-    facets.extend(STAR_STEPS.iter().filter(|step| row.stars >= **step).map(|step| facet("stars", &step.to_string())));
+    facets.extend(star_facets(row.stars));
     facets.sort();
     facets.dedup();
     facets
+}
+
+/// A count of stars, so that one facet of [`at_least`] says whether there are enough: for each bit that is set, the count
+/// down to this bit.
+fn star_facets(stars: u64) -> Vec<String> {
+    let stars = stars.min((1 << STAR_BITS) - 1);
+    (0..STAR_BITS).filter(|bit| stars >> bit & 1 == 1).map(|bit| format!("stars{bit}:{}", stars >> bit)).collect()
+}
+
+/// The facets of which those with so many stars have one: a count is above `stars - 1` where the highest bit in which they
+/// differ is set in the count. Empty when every count will do.
+fn at_least(stars: u64) -> Vec<String> {
+    let Some(below) = stars.checked_sub(1) else { return Vec::new() };
+    let below = below.min((1 << STAR_BITS) - 2);
+    (0..STAR_BITS).filter(|bit| below >> bit & 1 == 0).map(|bit| format!("stars{bit}:{}", below >> bit | 1)).collect()
 }
 
 /// A facet is one word to the index: what would part it is replaced, the same way in entries and queries.
@@ -221,14 +238,13 @@ fn split_tag(text: &str) -> (String, Option<String>) {
 fn query(request: &SearchRequest, typed: &str, readable: Readable) -> SearchQuery {
     let group =
         |kind: &str, values: &[String]| -> Vec<String> { values.iter().map(|value| facet(kind, value)).collect() };
-    let step = STAR_STEPS.iter().rfind(|step| request.stars >= **step);
     let groups = [
         group("badge", &request.badges),
         group("os", &request.operating_systems),
         group("architecture", &request.architectures),
         group("category", &request.categories),
         group("kind", &request.kinds),
-        step.map(|step| format!("stars:{step}")).into_iter().collect(),
+        at_least(request.stars),
     ];
     // The last word may not be typed to its end yet.
     let whole = |word| WantedWord { words: vec![word], ..WantedWord::default() };
@@ -240,53 +256,57 @@ fn query(request: &SearchRequest, typed: &str, readable: Readable) -> SearchQuer
         words,
         in_names: request.in_names,
         facets: groups.into_iter().filter(|group| !group.is_empty()).collect(),
-        // What a facet says need not be looked up.
-        stars: if step == Some(&request.stars) { 0 } else { request.stars },
         readable,
     }
 }
 
 /// Everything that is shown of a query, the best first, and how much there is.
-async fn best(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<(Vec<SearchHit>, u64)> {
-    let total = txn.count_search(query, COUNTED).await?;
-    let mut hits = candidates(txn, query, typed).await?;
+async fn best(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<(Vec<i64>, u64)> {
+    let (mut best, total) = candidates(txn, query, typed).await?;
     if total >= FEW {
-        return Ok((hits, total));
+        return Ok((best, total));
     }
-    let Some(wider) = other_spellings(txn, query).await? else { return Ok((hits, total)) };
-    let known: BTreeSet<i64> = hits.iter().map(|hit| hit.repository).collect();
-    let more = candidates(txn, &wider, typed).await?;
-    hits.extend(more.into_iter().filter(|hit| !known.contains(&hit.repository)));
-    Ok((hits, txn.count_search(&wider, COUNTED).await?))
+    let Some(wider) = other_spellings(txn, query).await? else { return Ok((best, total)) };
+    let known: BTreeSet<i64> = best.iter().copied().collect();
+    let (more, total) = candidates(txn, &wider, typed).await?;
+    best.extend(more.into_iter().filter(|id| !known.contains(id)));
+    Ok((best, total))
 }
 
-/// The candidates of a query, ranked.
-async fn candidates(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<Vec<SearchHit>> {
+/// The candidates of a query, ranked, and how much there is besides.
+async fn candidates(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<(Vec<i64>, u64)> {
+    let mut any = txn.search(query, SearchOrder::Position, COUNTED).await?;
+    let total = any.len() as u64;
     if query.words.is_empty() {
-        return Ok(txn.search(query, SearchOrder::Position, 0, 2 * CANDIDATES).await?);
+        any.truncate(2 * CANDIDATES as usize);
+        return Ok((any, total));
     }
-    let mut exact = query.clone();
+    // By itself: the words would cost as much as the whole search, and are in the name.
+    let mut exact = SearchQuery { words: Vec::new(), ..query.clone() };
     exact.facets.push(["", "library/"].map(|prefix| facet("repository", &format!("{prefix}{typed}"))).to_vec());
-    let mut found = txn.search(&exact, SearchOrder::Position, 0, 2).await?;
-    let by_name = SearchQuery { in_names: true, ..query.clone() };
-    found.extend(txn.search(&by_name, SearchOrder::Position, 0, CANDIDATES).await?);
-    let named = found.len();
+    let mut found = txn.search(&exact, SearchOrder::Position, 2).await?;
+    any.truncate(CANDIDATES as usize);
     if !query.in_names {
-        found.extend(txn.search(query, SearchOrder::Position, 0, CANDIDATES).await?);
+        let by_name = SearchQuery { in_names: true, ..query.clone() };
+        found.extend(txn.search(&by_name, SearchOrder::Position, CANDIDATES).await?);
     }
+    let named = if query.in_names { usize::MAX } else { found.len() };
+    found.extend(any);
     let mut known = BTreeSet::new();
-    let mut ranked: Vec<(Rank, SearchHit)> = found
-        .into_iter()
-        .enumerate()
-        .filter(|(_, hit)| known.insert(hit.repository))
-        .map(|(index, hit)| (rank(&hit, typed, index < named), hit))
-        .collect();
+    let (ids, is_named): (Vec<i64>, Vec<bool>) = (0..)
+        .zip(found)
+        .filter(|(_, id)| known.insert(*id))
+        .map(|(index, id): (usize, i64)| (id, index < named))
+        .unzip();
+    let hits = txn.search_hits(&ids).await?;
+    let mut ranked: Vec<(Rank, &SearchHit)> =
+        hits.iter().zip(is_named).map(|(hit, is_named)| (rank(hit, typed, is_named), hit)).collect();
     ranked.sort_by(|(one, hit), (other, next)| {
         one.partial_cmp(other)
             .unwrap_or(std::cmp::Ordering::Equal)
             .then_with(|| (&hit.namespace, &hit.name).cmp(&(&next.namespace, &next.name)))
     });
-    Ok(ranked.into_iter().map(|(_, hit)| hit).collect())
+    Ok((ranked.into_iter().map(|(_, hit)| hit.repository).collect(), total))
 }
 
 /// Smaller is better: not the exact name, not official, how badly it fits.
@@ -306,18 +326,22 @@ fn rank(hit: &SearchHit, typed: &str, is_named: bool) -> Rank {
     (!is_exact, !hit.is_official, -fitness * (1.0 + popularity(hit.stars, hit.pulls)))
 }
 
-/// The query with words that begin with, contain, or are spelled like what was typed; `None` when there are none.
+/// The query with words that contain what was typed, often as their beginning, or are spelled like it; `None` when there are
+/// none.
 async fn other_spellings(txn: &dyn HubRead, query: &SearchQuery) -> Result<Option<SearchQuery>> {
     let mut wider = query.clone();
     for wanted in &mut wider.words {
         for typed in [&wanted.beginnings[..], &wanted.words[..]].concat() {
-            wanted.beginnings = vec![typed.clone()];
             wanted.words.extend(corrections(txn, &typed).await?);
             if typed.chars().count() >= 3 {
                 let containing = txn.words_containing(&typed, CONTAINING).await?;
                 wanted.words.extend(containing.into_iter().map(|(word, _)| word));
+            } else if wanted.beginnings.is_empty() {
+                wanted.beginnings.push(typed);
             }
         }
+        wanted.words.sort();
+        wanted.words.dedup();
     }
     Ok((wider != *query).then_some(wider))
 }
@@ -341,4 +365,23 @@ async fn corrections(txn: &dyn HubRead, typed: &str) -> Result<Vec<String>> {
 fn part<T>(entries: Vec<T>, skip: u64, limit: u64) -> Vec<T> {
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     entries.into_iter().skip(number(skip)).take(number(limit)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_facet_says_whether_there_are_enough_stars() {
+        let counts = [0, 1, 2, 3, 4, 5, 7, 8, 100, 1023, 1024, 99_999, 1 << 23, (1 << 24) - 1, u64::MAX];
+        for count in counts {
+            let has = star_facets(count);
+            for wanted in counts.into_iter().chain(0..40).filter(|wanted| *wanted > 0) {
+                let most = (1 << STAR_BITS) - 1;
+                let expected = count.min(most) >= wanted.min(most);
+                assert_eq!(at_least(wanted).iter().any(|facet| has.contains(facet)), expected, "{count} >= {wanted}");
+            }
+        }
+        assert!(at_least(0).is_empty());
+    }
 }

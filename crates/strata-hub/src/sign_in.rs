@@ -12,6 +12,7 @@ use ring::hmac;
 
 use crate::jwt::{Claims, SessionClaim, Signing};
 use crate::passwords::Passwords;
+use crate::present_roles::PresentRoles;
 use crate::pull_limits::PullCounter;
 use crate::records::AccountRow;
 use crate::throttle::{Subjects, Throttle};
@@ -34,6 +35,7 @@ pub(crate) struct SignIn {
     pub(crate) signing: Signing,
     pub(crate) throttle: Throttle,
     pub(crate) pulls: PullCounter,
+    pub(crate) present_roles: PresentRoles,
     right: RightPasswords,
     used: Mutex<HashMap<String, i64>>,
 }
@@ -112,16 +114,31 @@ impl Hub {
     /// Who has this name and password, or access token.
     ///
     /// # Errors
-    /// `Unauthenticated`, `RateLimited`; `Denied` when the password must be changed first.
+    /// `Unauthenticated`, `RateLimited`; `Denied` when the password must be changed first, or is not enough.
     pub async fn authenticate(&self, name: &str, secret: &str, peer: Option<IpAddr>) -> Result<Identity> {
         if secrets::is_access_token(secret) {
             return self.by_access_token(Some(name), secret, peer).await;
         }
-        let account = self.by_password(name, secret, peer).await?;
-        if account.password_is_one_time {
-            return Err(HubError::Denied(format!("the password of {} must be changed first", account.name)));
+        let account = self.by_usable_password(name, secret, peer).await?;
+        if self.needs_code(&account).await? {
+            let why = format!("{} signs in with a second factor: use an access token as the password", account.name);
+            return Err(HubError::Denied(why));
         }
         Ok(Identity::of_user(&account, peer))
+    }
+
+    /// The account that has this name and password, which is good for more than being changed.
+    pub(crate) async fn by_usable_password(
+        &self,
+        name: &str,
+        password: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<AccountRow> {
+        let account = self.by_password(name, password, peer).await?;
+        match account.password_is_one_time {
+            true => Err(HubError::Denied(format!("the password of {} must be changed first", account.name))),
+            false => Ok(account),
+        }
     }
 
     /// The account that has this name and password, even if the password must be changed.
@@ -181,6 +198,9 @@ impl Hub {
         let claims = self.verify(token, None).await?;
         let ended = || HubError::Unauthenticated("the session has ended".into());
         let Some(session) = &claims.session else { return by_registry_token(&claims, peer).ok_or_else(ended) };
+        if claims.aud != SESSIONS {
+            return Err(ended()); // half of a sign-in
+        }
         let now = self.now();
         let txn = self.read().await?;
         let identity = match &session.token {

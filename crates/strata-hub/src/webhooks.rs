@@ -93,7 +93,9 @@ impl Hub {
     /// # Errors
     /// When the records fail.
     pub async fn webhooks(&self, repository: &str) -> Result<Vec<WebhookRow>> {
-        Ok(self.read().await?.webhooks(repository).await?)
+        let mut webhooks = self.read().await?.webhooks(repository).await?;
+        webhooks.retain(|webhook| webhook.retired.is_none());
+        Ok(webhooks)
     }
 
     /// One webhook of a repository.
@@ -102,7 +104,8 @@ impl Hub {
     /// `NotFound`, also for another repository's.
     pub async fn webhook(&self, repository: &str, id: &str) -> Result<WebhookRow> {
         let found = self.read().await?.webhook(id).await?;
-        found.filter(|webhook| webhook.repository == repository).ok_or_else(|| HubError::NotFound("webhook".into()))
+        let is_of = |webhook: &WebhookRow| webhook.repository == repository && webhook.retired.is_none();
+        found.filter(is_of).ok_or_else(|| HubError::NotFound("webhook".into()))
     }
 
     /// Adds a webhook.
@@ -126,9 +129,10 @@ impl Hub {
             is_active: true,
             creator: creator.to_owned(),
             created: self.now(),
+            retired: None,
         };
         let mut txn = self.write("adding a webhook").await?;
-        if txn.webhooks(repository).await?.len() >= MOST {
+        if txn.webhooks(repository).await?.iter().filter(|webhook| webhook.retired.is_none()).count() >= MOST {
             return Err(HubError::Conflict(format!("a repository has at most {MOST} webhooks")));
         }
         txn.put_webhook(&webhook).await?;
@@ -197,7 +201,7 @@ impl Hub {
         for (position, entry) in history.iter().enumerate() {
             let event = WebhookEvent::of(entry.action);
             let webhooks = txn.webhooks(&entry.repository).await?;
-            for webhook in webhooks.iter().filter(|webhook| webhook.is_active && wants(webhook, event)) {
+            for webhook in webhooks.iter().filter(|webhook| is_told(webhook, event, entry.time)) {
                 txn.insert_delivery(&DeliveryRow {
                     id: 0,
                     webhook: webhook.id.clone(),
@@ -218,8 +222,10 @@ impl Hub {
     }
 }
 
-fn wants(webhook: &WebhookRow, event: WebhookEvent) -> bool {
-    webhook.events.split(',').any(|word| word == event.as_str())
+/// Whether a webhook is told of an event at a time: not of those of another repository that had the name before or later.
+fn is_told(webhook: &WebhookRow, event: WebhookEvent, time: i64) -> bool {
+    let was_there = webhook.created <= time && webhook.retired.is_none_or(|retired| time <= retired);
+    webhook.is_active && was_there && webhook.events.split(',').any(|word| word == event.as_str())
 }
 
 fn joined(events: &[WebhookEvent]) -> String {

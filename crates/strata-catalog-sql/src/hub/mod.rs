@@ -6,6 +6,7 @@ mod images;
 mod operations;
 mod repositories;
 mod search;
+mod second_factors;
 
 use std::path::Path;
 

@@ -10,7 +10,8 @@ use crate::dialect::sqlite::Row;
 use crate::objects::{digest, integer};
 use crate::transaction::Transaction;
 
-const WEBHOOKS: &str = "SELECT id, repository, name, url, secret, events, active, creator, created FROM webhooks";
+const WEBHOOKS: &str = "SELECT id, repository, name, url, secret, events, active, creator, created, retired
+                        FROM webhooks";
 const DELIVERIES: &str = "SELECT id, webhook, event, body, created, due, attempts, attempted, status, error, finished
                           FROM webhook_deliveries";
 const INDEX_JOBS: &str = "SELECT blob, repository, created, due, attempts, error FROM index_jobs";
@@ -26,6 +27,7 @@ fn webhook(row: &Row<'_>) -> Result<WebhookRow> {
         is_active: row.get(6)?,
         creator: row.get(7)?,
         created: row.get(8)?,
+        retired: row.get(9)?,
     })
 }
 
@@ -116,12 +118,12 @@ impl OperationChanges for Transaction {
     }
 
     async fn put_webhook(&mut self, row: &WebhookRow) -> Result<()> {
-        let sql = "INSERT INTO webhooks (id, repository, name, url, secret, events, active, creator, created)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        let sql = "INSERT INTO webhooks (id, repository, name, url, secret, events, active, creator, created, retired)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
                    ON CONFLICT (id) DO UPDATE SET name = excluded.name, url = excluded.url, secret = excluded.secret,
                        events = excluded.events, active = excluded.active";
-        let WebhookRow { id, repository, name, url, secret, events, is_active, creator, created } = row;
-        let values = params![id, repository, name, url, secret, events, is_active, creator, created];
+        let WebhookRow { id, repository, name, url, secret, events, is_active, creator, created, retired } = row;
+        let values = params![id, repository, name, url, secret, events, is_active, creator, created, retired];
         self.session().execute(sql, values).map(drop)
     }
 
@@ -129,8 +131,9 @@ impl OperationChanges for Transaction {
         Ok(self.session().execute("DELETE FROM webhooks WHERE id = ?1", [id])? == 1)
     }
 
-    async fn delete_webhooks_of(&mut self, repository: &str) -> Result<()> {
-        self.session().execute("DELETE FROM webhooks WHERE repository = ?1", [repository]).map(drop)
+    async fn retire_webhooks_of(&mut self, repository: &str, now: i64) -> Result<()> {
+        let sql = "UPDATE webhooks SET retired = ?2 WHERE repository = ?1 AND retired IS NULL";
+        self.session().execute(sql, params![repository, now]).map(drop)
     }
 
     async fn insert_delivery(&mut self, row: &DeliveryRow) -> Result<()> {
@@ -153,8 +156,12 @@ impl OperationChanges for Transaction {
     }
 
     async fn prune_deliveries(&mut self, before: i64) -> Result<u64> {
+        let session = self.session();
+        let sql = "DELETE FROM webhooks WHERE retired < ?1 AND NOT EXISTS
+                       (SELECT 1 FROM webhook_deliveries d WHERE d.webhook = webhooks.id AND d.due IS NOT NULL)";
+        session.execute(sql, [before])?;
         let sql = "DELETE FROM webhook_deliveries WHERE finished IS NOT NULL AND finished < ?1";
-        Ok(self.session().execute(sql, [before])? as u64)
+        Ok(session.execute(sql, [before])? as u64)
     }
 
     async fn put_index_job(&mut self, row: &IndexJobRow) -> Result<()> {

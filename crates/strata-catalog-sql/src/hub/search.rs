@@ -8,12 +8,16 @@ use crate::transaction::Transaction;
 
 #[async_trait]
 impl SearchRows for Transaction {
-    async fn search(&self, query: &SearchQuery, order: SearchOrder, skip: u64, limit: u64) -> Result<Vec<SearchHit>> {
-        self.session().search(query, order, skip, limit)
+    async fn search(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
+        self.session().search(query, order, limit)
     }
 
-    async fn count_search(&self, query: &SearchQuery, limit: u64) -> Result<u64> {
-        self.session().count_search(query, limit)
+    async fn search_many(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
+        self.session().search_many(query, order, limit)
+    }
+
+    async fn search_hits(&self, repositories: &[i64]) -> Result<Vec<SearchHit>> {
+        self.session().search_hits(repositories)
     }
 
     async fn words_like(&self, variants: &[String], limit: usize) -> Result<Vec<(String, u64)>> {

@@ -13,6 +13,18 @@ type Endpoint = (&'static str, &'static str, &'static [(HttpMethod, &'static str
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     ("sign-in", "/token", &[(Get, "A token for the registry (Docker)"), (Post, "The same, by form (OAuth 2)")]),
     ("sign-in", "/v2/users/login", &[(Post, "A session, by name and password")]),
+    (
+        "sign-in",
+        "/v2/users/2fa-login",
+        &[(Post, "A session, by the token of a login that asks for a code, and the code")],
+    ),
+    (
+        "sign-in",
+        "/api/v1/account/second-factor",
+        &[(Get, "Whether codes are asked for"), (Post, "The key of one-time codes"), (Delete, "Turn it off by a code")],
+    ),
+    ("sign-in", "/api/v1/account/second-factor/confirm", &[(Post, "Turn it on by a first code; recovery codes")]),
+    ("administration", "/api/v1/admin/users/{name}/second-factor", &[(Delete, "Turn a user's second factor off")]),
     ("sign-in", "/v2/auth/token", &[(Post, "A session, by name and password or access token")]),
     ("accounts", "/v2/users", &[(Post, "Make an account for oneself, where that is allowed")]),
     ("accounts", "/v2/users/{name}", &[(Get, "A user")]),

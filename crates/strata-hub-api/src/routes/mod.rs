@@ -10,6 +10,7 @@ mod openapi;
 mod organizations;
 mod repositories;
 mod search;
+mod second_factor;
 mod tags;
 mod token;
 mod users;
@@ -44,6 +45,7 @@ fn accounts() -> Router<Hub> {
     Router::new()
         .merge(token::routes())
         .merge(users::routes())
+        .merge(second_factor::routes())
         .merge(access_tokens::routes())
         .merge(organizations::routes())
         .merge(auditlogs::routes())

@@ -50,6 +50,7 @@ mod tests {
             include_str!("organizations.rs"),
             include_str!("repositories.rs"),
             include_str!("search.rs"),
+            include_str!("second_factor.rs"),
             include_str!("token.rs"),
             include_str!("users.rs"),
             include_str!("webhooks.rs"),

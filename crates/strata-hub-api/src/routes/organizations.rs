@@ -176,16 +176,11 @@ async fn change_settings(
 /// `GET /v2/orgs/{organization}/members`.
 async fn members(
     State(hub): State<Hub>,
-    client: Client,
     Signed(who): Signed,
     Path(name): Path<String>,
-    page: Page,
-    uri: Uri,
+    place: Place,
 ) -> Result<Json<Value>> {
-    let members = hub.members(&who, &name).await?;
-    let count = members.len() as u64;
-    let results = page.cut(members).map(|member| member_document(&member)).collect();
-    Ok(Json(list(&client.origin, &uri, page, count, results)))
+    Ok(listed(place, hub.members(&who, &name).await?, member_document))
 }
 
 /// `POST /v2/orgs/{organization}/members`.
@@ -223,16 +218,11 @@ async fn remove_member(
 /// `GET /v2/orgs/{organization}/groups`.
 async fn teams(
     State(hub): State<Hub>,
-    client: Client,
     Signed(who): Signed,
     Path(name): Path<String>,
-    page: Page,
-    uri: Uri,
+    place: Place,
 ) -> Result<Json<Value>> {
-    let teams = hub.teams(&who, &name).await?;
-    let count = teams.len() as u64;
-    let results = page.cut(teams).map(|row| team_document(&row)).collect();
-    Ok(Json(list(&client.origin, &uri, page, count, results)))
+    Ok(listed(place, hub.teams(&who, &name).await?, team_document))
 }
 
 /// `POST /v2/orgs/{organization}/groups`.
@@ -281,16 +271,12 @@ async fn delete_team(
 /// `GET /v2/orgs/{organization}/groups/{team}/members`.
 async fn team_members(
     State(hub): State<Hub>,
-    client: Client,
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
-    page: Page,
-    uri: Uri,
+    place: Place,
 ) -> Result<Json<Value>> {
     let (_, members) = hub.team(&who, &name, &team).await?;
-    let count = members.len() as u64;
-    let results = page.cut(members).map(|user| json!({ "username": user })).collect();
-    Ok(Json(list(&client.origin, &uri, page, count, results)))
+    Ok(listed(place, members, |user| json!({ "username": user })))
 }
 
 /// `POST /v2/orgs/{organization}/groups/{team}/members`.
@@ -320,14 +306,12 @@ async fn team_grants(
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
 ) -> Result<Json<Value>> {
-    let grants = hub.grants_of_team(&who, &name, &team).await?;
-    Ok(Json(json!({ "count": grants.len(), "results": grants.iter().map(grant_document).collect::<Vec<_>>() })))
+    Ok(all_grants(&hub.grants_of_team(&who, &name, &team).await?))
 }
 
 /// `GET /api/v1/grants/{repository}`.
 async fn grants(State(hub): State<Hub>, Signed(who): Signed, Path(repository): Path<String>) -> Result<Json<Value>> {
-    let grants = hub.grants_on(&who, &repository).await?;
-    Ok(Json(json!({ "count": grants.len(), "results": grants.iter().map(grant_document).collect::<Vec<_>>() })))
+    Ok(all_grants(&hub.grants_on(&who, &repository).await?))
 }
 
 /// `PUT /api/v1/grants/{repository}`: `{"team" or "user", "role"}`.
@@ -353,6 +337,21 @@ async fn take_role(
     let text = |name| query.first(name).map(str::to_owned);
     hub.take_role(&who, &repository, &grantee(&repository, text("team"), text("user"))?).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a list was asked for.
+type Place = (Client, Uri, Page);
+
+/// The page of a list that is in memory.
+fn listed<T>((client, uri, page): Place, entries: Vec<T>, document: impl Fn(&T) -> Value) -> Json<Value> {
+    let count = entries.len() as u64;
+    let results = page.cut(entries).map(|entry| document(&entry)).collect();
+    Json(list(&client.origin, &uri, page, count, results))
+}
+
+fn all_grants(grants: &[GrantRow]) -> Json<Value> {
+    let results: Vec<Value> = grants.iter().map(grant_document).collect();
+    Json(json!({ "count": results.len(), "results": results }))
 }
 
 fn grantee(repository: &str, team: Option<String>, user: Option<String>) -> Result<Grantee> {

@@ -1,13 +1,14 @@
 //! Signing in to the hub's API, and one's own account.
 
 use axum::extract::{Path, State};
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strata_hub::records::{AccountKind, AccountRow, MemberRole};
-use strata_hub::{AccountUpdate, Hub, HubError, NewUser};
+use strata_hub::{AccountUpdate, Hub, HubError, NewUser, SignedIn};
 
 use crate::error::{Failure, Result};
 use crate::identity::{Client, Signed};
@@ -65,25 +66,39 @@ struct Change {
     private_by_default: Option<bool>,
 }
 
-/// `POST /v2/users/login`: a session.
-async fn log_in(State(hub): State<Hub>, client: Client, Input(login): Input<Login>) -> Result<Json<Value>> {
-    let lifetime = hub.settings().accounts.session_hours.saturating_mul(3600);
-    let token = session(&hub, &client, &login.username, &login.password, lifetime).await?;
-    Ok(Json(json!({ "token": token })))
+/// `POST /v2/users/login`: a session, or what to come back with and a code.
+async fn log_in(State(hub): State<Hub>, client: Client, Input(login): Input<Login>) -> Result {
+    let signed = hub.sign_in(&login.username, &login.password, Some(client.peer)).await.map_err(incorrect)?;
+    Ok(match signed {
+        SignedIn::Yes(identity) => {
+            let token = hub.session(&identity, session_seconds(&hub)).await?;
+            Json(json!({ "token": token })).into_response()
+        }
+        SignedIn::NeedsCode(token) => {
+            let detail = "Require secondary authentication on MFA enabled account";
+            let document = json!({ "detail": detail, "message": detail, "login_2fa_token": token });
+            (StatusCode::UNAUTHORIZED, Json(document)).into_response()
+        }
+    })
+}
+
+/// Lifetime of a session in seconds.
+pub(super) fn session_seconds(hub: &Hub) -> u32 {
+    hub.settings().accounts.session_hours.saturating_mul(3600)
+}
+
+/// A failed sign-in in Docker Hub's words.
+pub(super) fn incorrect(error: HubError) -> Failure {
+    match error {
+        HubError::Unauthenticated(_) => Failure::new(StatusCode::UNAUTHORIZED, "Incorrect authentication credentials"),
+        error => error.into(),
+    }
 }
 
 /// `POST /v2/auth/token`: a session of ten minutes.
 async fn auth_token(State(hub): State<Hub>, client: Client, Input(shown): Input<Credentials>) -> Result<Json<Value>> {
-    let token = session(&hub, &client, &shown.identifier, &shown.secret, SHORT).await?;
-    Ok(Json(json!({ "access_token": token })))
-}
-
-async fn session(hub: &Hub, client: &Client, name: &str, secret: &str, lifetime: u32) -> Result<String> {
-    let identity = hub.authenticate(name, secret, Some(client.peer)).await.map_err(|error| match error {
-        HubError::Unauthenticated(_) => Failure::new(StatusCode::UNAUTHORIZED, "Incorrect authentication credentials"),
-        error => error.into(),
-    })?;
-    Ok(hub.session(&identity, lifetime).await?)
+    let identity = hub.authenticate(&shown.identifier, &shown.secret, Some(client.peer)).await.map_err(incorrect)?;
+    Ok(Json(json!({ "access_token": hub.session(&identity, SHORT).await? })))
 }
 
 /// `POST /v2/users`: an account for oneself, where that is allowed.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use strata_hub::{HubSettings, PullLimitSettings};
 
+use strata_hub::records::Grantee;
+
 use crate::support::{Body, PASSWORD, PUBLIC, SECRET, World, basic};
 
 /// What an actor may do.
@@ -323,4 +325,37 @@ async fn pulls_are_counted_when_there_is_a_limit() {
     let answer = world.get(path, Some(&otto)).await.is(StatusCode::OK);
     assert_eq!(answer.header("ratelimit-remaining"), "99;w=3600");
     assert_eq!(answer.header("docker-ratelimit-source"), "otto");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_end_with_the_roles_that_they_were_signed_for() {
+    let world = World::start().await;
+    let ann = world.hub.authenticate("ann", PASSWORD, None).await.unwrap();
+    let path = "/v2/acme/secret/manifests/1.0";
+    let will = world.token("repository:acme/secret:pull,push", Some(&basic("will", PASSWORD))).await;
+    let rita = world.token("repository:acme/secret:pull", Some(&basic("rita", PASSWORD))).await;
+    let robot = world.robot("ends", SECRET, &["scope-image-pull"]).await;
+    let robot = world.token("repository:acme/secret:pull", Some(&robot)).await;
+    let anybody = world.token("repository:acme/public:pull", None).await;
+    for token in [&will, &rita, &robot] {
+        world.get(path, Some(token)).await.is(StatusCode::OK);
+    }
+    let public = "/v2/acme/public/manifests/1.0";
+    world.get(public, Some(&anybody)).await.is(StatusCode::OK);
+
+    world.hub.take_role(&ann, SECRET, &Grantee::User("will".into())).await.unwrap();
+    world.hub.remove_team_member(&ann, "acme", "readers", "rita").await.unwrap();
+    let tokens = world.get("/v2/orgs/acme/access-tokens", Some(&basic("ann", PASSWORD))).await.json();
+    let id = tokens["results"][0]["id"].as_str().unwrap().to_owned();
+    let of_robot = format!("/v2/orgs/acme/access-tokens/{id}");
+    world.send("DELETE", &of_robot, Some(&basic("ann", PASSWORD)), Body::None).await.is(StatusCode::NO_CONTENT);
+    let hidden = strata_hub::RepositoryUpdate { is_private: Some(true), ..Default::default() };
+    world.hub.update_repository(PUBLIC, hidden).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    for token in [&will, &rita, &robot] {
+        let refused = world.get(path, Some(token)).await.is(StatusCode::UNAUTHORIZED);
+        assert!(refused.header("www-authenticate").contains("insufficient_scope"));
+    }
+    world.send("POST", "/v2/acme/secret/blobs/uploads/", Some(&will), Body::None).await.is(StatusCode::UNAUTHORIZED);
+    world.get(public, Some(&anybody)).await.is(StatusCode::UNAUTHORIZED);
 }

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use strata_hub::{AccountSettings, Challenge, HubSettings, Registration};
+use strata_hub::{AccountSettings, Challenge, HubCatalog as _, HubSettings, Registration};
 
 use crate::support::{Answer, Body, PASSWORD, World, basic};
 
@@ -247,4 +247,26 @@ async fn a_small_hub_can_do_without_tokens() {
     world.get("/v2/acme/public/tags/list", None).await.is(StatusCode::OK);
     world.get("/v2/acme/secret/tags/list", None).await.is(StatusCode::UNAUTHORIZED);
     world.get("/v2/acme/secret/tags/list", Some(&basic("rita", PASSWORD))).await.is(StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_signs_and_the_old_one_is_accepted_until_what_it_signed_has_ended() {
+    const DAY: i64 = 86_400_000_000_000;
+    let world = World::start().await;
+    let session = world.session("ann", PASSWORD).await;
+    for (days, keys, is_accepted) in [(91, 2, true), (93, 1, false)] {
+        let mut txn = world.records.write("aging the keys").await.unwrap();
+        for key in txn.signing_keys().await.unwrap() {
+            txn.delete_signing_key(&key.id).await.unwrap();
+            let created = jiff::Timestamp::now().as_nanosecond() as i64 - days * DAY;
+            txn.insert_signing_key(&strata_hub::records::SigningKeyRow { created, ..key }).await.unwrap();
+        }
+        txn.commit().await.unwrap();
+        let fresh = strata_hub::Hub::new(world.hub.registry().clone(), world.records.clone(), HubSettings::default());
+        let ann = fresh.authenticate("ann", PASSWORD, None).await.unwrap();
+        let anew = format!("Bearer {}", fresh.session(&ann, 60).await.unwrap());
+        assert!(fresh.identify(Some(&anew), None).await.is_ok());
+        assert_eq!(fresh.identify(Some(&session), None).await.is_ok(), is_accepted, "{days}");
+        assert_eq!(world.records.read().await.unwrap().signing_keys().await.unwrap().len(), keys);
+    }
 }

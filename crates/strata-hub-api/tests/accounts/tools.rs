@@ -1,33 +1,10 @@
 //! Other people's clients signing in. Each test passes without a word where its tool is not installed.
 
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
-use tokio::process::Command;
-
+use crate::clients::{DockerDaemon, is_installed, ok, run};
 use crate::support::{PASSWORD, World, basic};
-
-fn is_installed(tool: &str) -> bool {
-    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(tool).is_file()))
-}
-
-/// Runs a tool for at most a minute; returns whether it succeeded, and its words.
-async fn run(tool: &str, arguments: &[&str], home: &Path) -> (bool, String) {
-    let mut command = Command::new(tool);
-    command.args(arguments).env("HOME", home).env("REGISTRY_AUTH_FILE", home.join("auth.json"));
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await.expect("a tool that ends");
-    let output = output.unwrap();
-    let words = [&output.stdout[..], &output.stderr[..]].concat();
-    (output.status.success(), String::from_utf8_lossy(&words).into_owned())
-}
-
-async fn ok(tool: &str, arguments: &[&str], home: &Path) -> String {
-    let (success, words) = run(tool, arguments, home).await;
-    assert!(success, "{tool} {arguments:?}: {words}");
-    words
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn skopeo_shows_credentials() {
@@ -92,4 +69,46 @@ async fn curl_pulls_with_a_token() {
     let url = format!("http://{}/v2/acme/secret/manifests/1.0", world.address);
     let manifest = ok("curl", &["-sS", "--fail", "-H", &header, &url], home).await;
     assert_eq!(manifest.as_bytes(), world.image.manifest);
+}
+
+/// The secret in a header `Authorization: Basic`.
+fn secret(basic: &str) -> String {
+    let text = String::from_utf8(STANDARD.decode(basic.strip_prefix("Basic ").unwrap()).unwrap()).unwrap();
+    text.split_once(':').unwrap().1.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn docker_logs_in_pushes_and_pulls() {
+    let world = World::start().await;
+    let home = world.directory.path();
+    let Some(daemon) = DockerDaemon::start(home).await else { return };
+    let address = world.address.as_str();
+    let (pulled, pushed) = (format!("{address}/acme/secret:1.0"), format!("{address}/acme/secret:docker"));
+    let reads = secret(&world.personal("will", "repo:read", None).await);
+    // What is done, as whom, and whether it succeeds with which words.
+    let log_in = |name, secret| vec!["login", "--username", name, "--password", secret, address];
+    let steps: Vec<(Vec<&str>, bool, &str)> = vec![
+        (vec!["pull", &pulled], false, ""),
+        (log_in("will", "wrong password"), false, "incorrect username or password"),
+        (log_in("otto", PASSWORD), true, "Login Succeeded"),
+        (vec!["pull", &pulled], false, ""),
+        (log_in("will", PASSWORD), true, "Login Succeeded"),
+        (vec!["pull", &pulled], true, "Downloaded newer image"),
+        (vec!["tag", &pulled, &pushed], true, ""),
+        (vec!["push", &pushed], true, "digest: sha256:"),
+        (vec!["rmi", &pulled, &pushed], true, "Deleted"),
+        (vec!["pull", &pushed], true, "Downloaded newer image"),
+        (vec!["logout", address], true, ""),
+        (vec!["rmi", &pushed], true, "Deleted"),
+        (vec!["pull", &pushed], false, ""),
+        (log_in("will", &reads), true, "Login Succeeded"),
+        (vec!["pull", &pushed], true, "Downloaded newer image"),
+        (vec!["push", &pushed], false, "denied"),
+        (vec!["logout", address], true, ""),
+    ];
+    for (arguments, succeeds, words) in steps {
+        let (succeeded, told) = daemon.docker(&arguments, home).await;
+        assert!(succeeded == succeeds && told.contains(words), "{arguments:?}: {told}");
+    }
+    daemon.stop().await;
 }

@@ -8,6 +8,7 @@ mod images;
 mod operations;
 mod repositories;
 mod search;
+mod second_factors;
 
 use async_trait::async_trait;
 use strata_store::Result;
@@ -17,6 +18,7 @@ pub use images::*;
 pub use operations::*;
 pub use repositories::*;
 pub use search::*;
+pub use second_factors::*;
 
 /// Opens transactions on the hub's records.
 #[async_trait]
@@ -32,14 +34,14 @@ pub trait HubCatalog: Send + Sync {
 }
 
 /// Queries.
-pub trait HubRead: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows {}
+pub trait HubRead: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows + SecondFactorRows {}
 
-impl<T: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows> HubRead for T {}
+impl<T: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows + SecondFactorRows> HubRead for T {}
 
 /// Changes.
 #[async_trait]
 pub trait HubWrite:
-    HubRead + AccountChanges + RepositoryChanges + SearchChanges + OperationChanges + ImageChanges
+    HubRead + AccountChanges + RepositoryChanges + SearchChanges + OperationChanges + ImageChanges + SecondFactorChanges
 {
     /// Makes everything durable and visible.
     async fn commit(self: Box<Self>) -> Result<()>;

@@ -25,6 +25,8 @@ pub struct WebhookRow {
     pub creator: String,
     /// When.
     pub created: i64,
+    /// When its repository was removed: it is told what happened until then, and forgotten later.
+    pub retired: Option<i64>,
 }
 
 /// One event for one webhook.
@@ -87,7 +89,7 @@ pub struct QueueLengths {
 pub trait OperationRows: Send + Sync {
     /// The last entry of the registry's history that a reader has taken in; 0 at first.
     async fn history_position(&self, reader: &str) -> Result<i64>;
-    /// A repository's webhooks, oldest first.
+    /// A repository's webhooks, oldest first; also those that a removed repository of this name left behind.
     async fn webhooks(&self, repository: &str) -> Result<Vec<WebhookRow>>;
     /// One webhook.
     async fn webhook(&self, id: &str) -> Result<Option<WebhookRow>>;
@@ -112,13 +114,13 @@ pub trait OperationChanges: OperationRows {
     async fn put_webhook(&mut self, row: &WebhookRow) -> Result<()>;
     /// Removes a webhook with its deliveries; `false` when it was not there.
     async fn delete_webhook(&mut self, id: &str) -> Result<bool>;
-    /// Removes all webhooks of a repository, with their deliveries.
-    async fn delete_webhooks_of(&mut self, repository: &str) -> Result<()>;
+    /// Retires all webhooks of a repository that goes.
+    async fn retire_webhooks_of(&mut self, repository: &str, now: i64) -> Result<()>;
     /// Queues a delivery.
     async fn insert_delivery(&mut self, row: &DeliveryRow) -> Result<()>;
     /// Notes how an attempt went.
     async fn update_delivery(&mut self, row: &DeliveryRow) -> Result<()>;
-    /// Forgets deliveries that were over before this time.
+    /// Forgets deliveries that were over before this time, and webhooks that were retired before and have nothing to send.
     async fn prune_deliveries(&mut self, before: i64) -> Result<u64>;
     /// Adds or replaces an index job.
     async fn put_index_job(&mut self, row: &IndexJobRow) -> Result<()>;

@@ -50,8 +50,6 @@ pub struct SearchQuery {
     pub in_names: bool,
     /// Groups of facets.
     pub facets: Vec<Vec<String>>,
-    /// With at least as many stars.
-    pub stars: u64,
     /// Private repositories only as far as this goes.
     pub readable: Readable,
 }
@@ -89,10 +87,13 @@ pub struct SearchHit {
 /// Queries.
 #[async_trait]
 pub trait SearchRows: Send + Sync {
-    /// Repositories that the query fits.
-    async fn search(&self, query: &SearchQuery, order: SearchOrder, skip: u64, limit: u64) -> Result<Vec<SearchHit>>;
-    /// How many the query fits, counted up to `limit`.
-    async fn count_search(&self, query: &SearchQuery, limit: u64) -> Result<u64>;
+    /// Numbers of the repositories that the query fits, the first of the order; at most `limit`.
+    async fn search(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>>;
+    /// The same for a query that fits a good part of all repositories: they are gone through in that order until there are
+    /// enough, instead of sorting everything that was found.
+    async fn search_many(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>>;
+    /// What ranking needs to know of these repositories, in their order; those that are gone are left out.
+    async fn search_hits(&self, repositories: &[i64]) -> Result<Vec<SearchHit>>;
     /// Words of names that have one of these variants, and in how many repositories they are; at most `limit`.
     async fn words_like(&self, variants: &[String], limit: usize) -> Result<Vec<(String, u64)>>;
     /// Words of names that contain this, which has at least three letters, and in how many repositories they are; at most

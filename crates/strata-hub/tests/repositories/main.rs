@@ -5,3 +5,4 @@ mod following;
 mod rules;
 mod searching;
 mod support;
+mod webhooks;

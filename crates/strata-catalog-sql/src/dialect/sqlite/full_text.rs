@@ -12,11 +12,27 @@ use super::{Row, Session};
 const REPOSITORY_BITS: u32 = 40;
 /// The repository of a row of the index.
 const REPOSITORY: &str = "(s.rowid & 1099511627775)";
+/// The repositories' table, read by an index that has all that searching and ranking need: rows are several times as wide.
+const RANKING: &str = "repositories r INDEXED BY repositories_ranking";
 /// Longer lists of private repositories are cut; nobody was given roles on so many one by one.
 const GRANTS: usize = 1000;
 
 fn row_number(repository: i64, position: i64) -> i64 {
     (position << REPOSITORY_BITS) | repository
+}
+
+/// The column that an order sorts by, and its index.
+fn sorted(order: SearchOrder) -> Option<(&'static str, &'static str)> {
+    match order {
+        SearchOrder::Position => None,
+        SearchOrder::Pulls => Some(("pulls", "repositories_pulls")),
+        SearchOrder::Stars => Some(("stars", "repositories_stars")),
+        SearchOrder::Updated => Some(("last_updated", "repositories_updated")),
+    }
+}
+
+fn number(value: u64) -> Value {
+    Value::from(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 fn quoted(text: &str) -> String {
@@ -62,21 +78,6 @@ fn expression(query: &SearchQuery) -> Option<String> {
     }
 }
 
-/// The rest of a query after `SELECT …`, and its parameters.
-fn from_and_where(query: &SearchQuery) -> (String, Vec<Value>) {
-    let mut sql = format!("FROM search s CROSS JOIN repositories r ON r.id = {REPOSITORY}");
-    let mut parameters = Vec::new();
-    if let Some(expression) = expression(query) {
-        sql.push_str(" AND search MATCH ?");
-        parameters.push(Value::from(expression));
-    }
-    if query.stars > 0 {
-        sql.push_str(" AND r.stars >= ?");
-        parameters.push(Value::from(i64::try_from(query.stars).unwrap_or(i64::MAX)));
-    }
-    (sql, parameters)
-}
-
 fn hit(row: &Row<'_>) -> Result<SearchHit> {
     Ok(SearchHit {
         repository: row.get(0)?,
@@ -89,37 +90,33 @@ fn hit(row: &Row<'_>) -> Result<SearchHit> {
 }
 
 impl Session {
-    pub(crate) fn search(
-        &self,
-        query: &SearchQuery,
-        order: SearchOrder,
-        skip: u64,
-        limit: u64,
-    ) -> Result<Vec<SearchHit>> {
-        let order = match order {
-            SearchOrder::Position => "s.rowid",
-            SearchOrder::Pulls => "r.pulls DESC, s.rowid",
-            SearchOrder::Stars => "r.stars DESC, s.rowid",
-            SearchOrder::Updated => "r.last_updated DESC, s.rowid",
-        };
-        let (rest, mut parameters) = from_and_where(query);
-        parameters.extend([limit, skip].map(|number| Value::from(i64::try_from(number).unwrap_or(i64::MAX))));
-        let sql = format!(
-            "SELECT r.id, r.namespace, r.name, r.is_official, r.stars, r.pulls {rest} ORDER BY {order} LIMIT ? OFFSET ?"
-        );
-        self.rows(&sql, params_from_iter(parameters), hit)
+    pub(crate) fn search(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
+        let Some((column, _)) = sorted(order) else { return self.found("search s", query, "s.rowid", limit) };
+        let from = format!("search s CROSS JOIN {RANKING} ON r.id = {REPOSITORY}");
+        self.found(&from, query, &format!("r.{column} DESC, s.rowid"), limit)
     }
 
-    pub(crate) fn count_search(&self, query: &SearchQuery, limit: u64) -> Result<u64> {
-        let limit = Value::from(i64::try_from(limit).unwrap_or(i64::MAX));
-        let (rest, parameters) = match (query.stars, expression(query)) {
-            // Without a look at the repositories' rows.
-            (0, Some(expression)) => ("FROM search s WHERE search MATCH ?".into(), vec![Value::from(expression)]),
-            _ => from_and_where(query),
-        };
-        let sql = format!("SELECT COUNT(*) FROM (SELECT 1 {rest} LIMIT ?)");
-        let parameters = parameters.into_iter().chain([limit]);
-        Ok(self.row(&sql, params_from_iter(parameters), |row| row.size(0))?.unwrap_or(0))
+    pub(crate) fn search_many(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
+        let Some((column, index)) = sorted(order) else { return self.search(query, order, limit) };
+        let from = format!(
+            "repositories r INDEXED BY {index} CROSS JOIN search_entries e ON e.repository = r.id
+             CROSS JOIN search s ON s.rowid = (e.position << {REPOSITORY_BITS} | r.id)"
+        );
+        self.found(&from, query, &format!("r.{column} DESC, r.full_name"), limit)
+    }
+
+    fn found(&self, from: &str, query: &SearchQuery, order: &str, limit: u64) -> Result<Vec<i64>> {
+        let expression = expression(query);
+        let condition = if expression.is_some() { "WHERE search MATCH ?" } else { "" };
+        let parameters = expression.map(Value::from).into_iter().chain([number(limit)]);
+        let sql = format!("SELECT {REPOSITORY} FROM {from} {condition} ORDER BY {order} LIMIT ?");
+        self.rows(&sql, params_from_iter(parameters), |row| row.get(0))
+    }
+
+    pub(crate) fn search_hits(&self, repositories: &[i64]) -> Result<Vec<SearchHit>> {
+        let sql = format!("SELECT id, namespace, name, is_official, stars, pulls FROM {RANKING} WHERE id = ?1");
+        let hits = repositories.iter().map(|id| self.row(&sql, [id], hit));
+        Ok(hits.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
     pub(crate) fn words_like(&self, variants: &[String], limit: usize) -> Result<Vec<(String, u64)>> {
