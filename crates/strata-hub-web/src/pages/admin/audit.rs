@@ -57,6 +57,6 @@ pub(crate) async fn audit(visit: Visit) -> Result {
         (number > 1).then(|| address(number - 1)),
         (number.saturating_mul(PAGE) < total).then(|| address(number + 1)),
     );
-    let text = Part::Text(format!("{total} entries"));
+    let text = Part::Text(if total == 1 { "1 entry".to_owned() } else { format!("{total} entries") });
     desk.show("Audit log", PATH, vec![Section::new("", vec![Part::Form(form), text, Part::Table(table), paging])], None)
 }
