@@ -38,7 +38,9 @@ use strata_hub::Hub;
 pub use operator::{DiskRoom, MirroredRegistry, Operator};
 
 use pages::admin::{audit, badges, health, storage, users};
-use pages::{account, create, home, organization, password, profile, register, repository, search, tokens};
+use pages::{
+    account, create, home, organization, password, profile, register, repository, search, second_factor, tokens,
+};
 
 /// Longest form that is read, in bytes.
 const LONGEST_FORM: usize = 256 << 10;
@@ -54,6 +56,7 @@ pub fn router(hub: Hub, operator: Arc<dyn Operator>) -> Router {
         .route("/u/{name}", get(account::namespace))
         .route("/my", get(account::mine))
         .route("/sign-in", get(account::sign_in_form).post(account::sign_in))
+        .route("/sign-in/code", post(second_factor::sign_in))
         .route("/sign-out", post(account::sign_out))
         .route("/password", get(password::form).post(password::change))
         .route("/register", get(register::form).post(register::register))
@@ -74,6 +77,9 @@ fn own_account() -> Router<Hub> {
         .route("/account/profile", post(profile::describe))
         .route("/account/password", post(profile::change_password))
         .route("/account/sessions", post(profile::end_sessions))
+        .route("/account/second-factor", post(second_factor::begin))
+        .route("/account/second-factor/confirm", post(second_factor::confirm))
+        .route("/account/second-factor/disable", post(second_factor::disable))
         .route("/account/tokens", get(tokens::own).post(tokens::create_own))
         .route("/account/tokens/{id}/{action}", post(tokens::act_own))
 }

@@ -8,7 +8,7 @@ use strata_hub::records::{AccountKind, RepositoryFilter, RepositoryOrder};
 use strata_model::ErrorKind;
 
 use crate::failure::{Failure, Result};
-use crate::pages::{password, register};
+use crate::pages::{password, register, second_factor};
 use crate::site::{Frame, Values, Visit, own_path, page, see_other};
 use crate::views::{Badge, Card, Step};
 use crate::words;
@@ -42,11 +42,8 @@ pub(crate) async fn sign_in_form(visit: Visit) -> Response {
 pub(crate) async fn sign_in(visit: Visit, form: String) -> Result {
     let values = Values::of(&form);
     let (name, next) = (values.first("name").trim(), own_path(values.first("next")));
-    let problem = match visit.hub.authenticate(name, values.first("password"), Some(visit.peer)).await {
-        Ok(identity) => {
-            let cookie = visit.begin_session(&identity).await?;
-            return Ok(see_other(&next, Some(cookie)));
-        }
+    let problem = match visit.hub.sign_in(name, values.first("password"), Some(visit.peer)).await {
+        Ok(signed) => return second_factor::go_on(&visit, signed, &next, "").await,
         // The password was right, but is good for choosing another one only.
         Err(error) if error.kind() == ErrorKind::Denied && has_one_time_password(&visit, name).await => {
             return Ok(password::must_change(name, &next));

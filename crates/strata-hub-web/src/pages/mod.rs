@@ -14,6 +14,7 @@ pub(crate) mod profile;
 pub(crate) mod register;
 pub(crate) mod repository;
 pub(crate) mod search;
+pub(crate) mod second_factor;
 pub(crate) mod settings;
 pub(crate) mod tokens;
 mod trust;

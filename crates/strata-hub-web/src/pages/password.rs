@@ -1,10 +1,10 @@
 //! Choosing another password: by showing the old one, which may be one that is good for nothing else.
 
-use http::header::SET_COOKIE;
 use strata_model::ErrorKind;
 
 use crate::failure::{Failure, Result};
 use crate::forms::{Field, Form, Part, Refused, Section, invalid, sections};
+use crate::pages::second_factor;
 use crate::site::{Values, Visit, own_path, see_other};
 
 const PATH: &str = "/password";
@@ -72,10 +72,6 @@ pub(crate) async fn change(visit: Visit, form: String) -> Result {
 
 /// Signs in with a password that was just chosen.
 pub(crate) async fn enter(visit: &Visit, name: &str, password: &str, next: &str, text: &str) -> Result {
-    let identity = visit.hub.authenticate(name, password, Some(visit.peer)).await;
-    let identity = identity.map_err(|error| Failure::of(visit, error))?;
-    let cookie = visit.begin_session(&identity).await?;
-    let mut response = visit.told(next, text);
-    response.headers_mut().append(SET_COOKIE, cookie);
-    Ok(response)
+    let signed = visit.hub.sign_in(name, password, Some(visit.peer)).await;
+    second_factor::go_on(visit, signed.map_err(|error| Failure::of(visit, error))?, next, text).await
 }

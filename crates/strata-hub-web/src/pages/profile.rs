@@ -5,7 +5,7 @@ use strata_model::ErrorKind;
 
 use crate::failure::{Failure, Result};
 use crate::forms::{Cell, Field, Form, Part, Refused, Section, Table, invalid, sections, tabs};
-use crate::pages::password;
+use crate::pages::{password, second_factor};
 use crate::site::{Values, Visit};
 use crate::views::Step;
 
@@ -56,6 +56,7 @@ async fn show(visit: &Visit, refused: Option<Refused>) -> Result {
             ],
         ),
         Section::new("Password", vec![Part::Form(password::new_password(password))]),
+        second_factor::section(visit, who).await?,
         Section::new(
             "Sessions",
             vec![

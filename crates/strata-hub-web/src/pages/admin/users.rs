@@ -93,6 +93,9 @@ impl Desk<'_> {
                 "Password",
                 vec![Part::Text(text.into()), switch("reset", "Make a one-time password")],
             ));
+            let text = "For somebody who lost the app and the recovery codes: make sure who asks.";
+            let off = switch("second-factor", "Turn second factor off");
+            list.push(Section::new("Second factor", vec![Part::Text(text.into()), off]));
             let (action, label) = match row.is_administrator {
                 true => ("demote", "Take administration away"),
                 false => ("promote", "Make administrator"),
@@ -172,11 +175,12 @@ pub(crate) async fn change(visit: Visit, Path((name, action)): Path<(String, Str
         };
     }
     let changed = match update(&action, &values) {
-        Ok(update) => visit.hub.update_account(desk.who, &name, update).await,
+        _ if action == "second-factor" => visit.hub.reset_second_factor(desk.who, &name).await,
+        Ok(update) => visit.hub.update_account(desk.who, &name, update).await.map(drop),
         Err(error) => Err(error),
     };
     match changed {
-        Ok(_) => Ok(visit.told(&format!("{PATH}/{name}"), "The account is changed.")),
+        Ok(()) => Ok(visit.told(&format!("{PATH}/{name}"), "The account is changed.")),
         Err(error) => desk.user(&name, None, Some(Refused { values, error })).await,
     }
 }
