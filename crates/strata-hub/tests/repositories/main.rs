@@ -2,6 +2,7 @@
 
 mod bench;
 mod following;
+mod removing;
 mod rules;
 mod searching;
 mod support;
