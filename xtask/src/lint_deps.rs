@@ -59,7 +59,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("strata-testkit", &["archive", "layer", "model"]),
-    ("strata-fuzz", &["archive", "erofs", "format", "hub", "layer", "model", "registry", "registry-client", "testkit"]),
+    (
+        "strata-fuzz",
+        &[
+            "archive",
+            "erofs",
+            "format",
+            "hub",
+            "layer",
+            "model",
+            "registry",
+            "registry-client",
+            "runtime",
+            "testkit",
+        ],
+    ),
     ("xtask", &["testkit"]),
 ];
 

@@ -13,6 +13,7 @@ mod mend;
 mod names;
 mod packages;
 mod registry;
+mod runtime;
 mod seeds;
 mod template;
 
@@ -23,6 +24,7 @@ pub use layer::{compression, erofs_image, layer_index, layer_tar, pack_footer};
 pub use names::{digest, image_config, manifest, media_type, platform, reference};
 pub use packages::packages;
 pub use registry::{challenge, client_config, docker_config, error_answer, range, registry_path, response_headers};
+pub use runtime::{control_frames, log_line};
 pub use template::{filter_value, template};
 
 /// A parser under test.
@@ -41,6 +43,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "challenge", check: challenge, seeds: seeds::challenges },
     Target { name: "client_config", check: client_config, seeds: seeds::client_configs },
     Target { name: "compression", check: compression, seeds: seeds::compressed },
+    Target { name: "control_frames", check: control_frames, seeds: seeds::control_frames },
     Target { name: "digest", check: digest, seeds: seeds::digests },
     Target { name: "docker_config", check: docker_config, seeds: seeds::docker_configs },
     Target { name: "erofs_image", check: erofs_image, seeds: seeds::erofs_images },
@@ -49,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "image_config", check: image_config, seeds: seeds::documents },
     Target { name: "layer_index", check: layer_index, seeds: seeds::layer_indexes },
     Target { name: "layer_tar", check: layer_tar, seeds: seeds::layer_tars },
+    Target { name: "log_line", check: log_line, seeds: seeds::log_lines },
     Target { name: "manifest", check: manifest, seeds: seeds::documents },
     Target { name: "media_type", check: media_type, seeds: seeds::media_types },
     Target { name: "pack_footer", check: pack_footer, seeds: seeds::packs },

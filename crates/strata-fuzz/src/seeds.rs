@@ -75,6 +75,38 @@ pub(crate) fn platforms() -> Vec<Vec<u8>> {
     texts(&["linux/amd64", "linux/arm/v7", "arm64", "windows(10.0.17763)/amd64", "linux/amd64/v3", "aarch64", "linux"])
 }
 
+/// Requests and responses of a container's supervisor, and frames that are no good.
+pub(crate) fn control_frames() -> Vec<Vec<u8>> {
+    let messages = [
+        r#"{"request":"stop","signal":15,"timeout_seconds":-1}"#,
+        r#"{"request":"attach","stdin":true,"stdout":true,"paced":false}"#,
+        r#"{"request":"update","limits":{"memory":1048576,"devices":[]},"restart":"Always"}"#,
+        r#"{"response":"exited","exit_code":137}"#,
+        r#"{"response":"failed","refusal":"conflict","message":"no"}"#,
+    ];
+    let mut seeds: Vec<Vec<u8>> =
+        vec![b"\x02\x03\0\0\0abc\x05\x08\0\0\0\x01\0\0\0\0\0\0\0".to_vec(), vec![0, 255, 255, 255, 255]];
+    for message in messages {
+        let mut seed = Vec::new();
+        strata_runtime::control::frame::encode(
+            &mut seed,
+            strata_runtime::control::frame::Kind::Message,
+            message.as_bytes(),
+        );
+        seeds.push(seed);
+    }
+    seeds
+}
+
+pub(crate) fn log_lines() -> Vec<Vec<u8>> {
+    texts(&[
+        r#"{"log":"a\n","stream":"stdout","time":"2026-01-02T03:04:05.000000006Z"}"#,
+        r#"{"log":"\u003cb\u003e","stream":"stderr","time":"1970-01-01T00:00:00Z","attrs":{"a":"b"}}"#,
+        r#"{"log":"half"#,
+        r#"{"stream":"stdin","time":"now"}"#,
+    ])
+}
+
 /// Manifests, indexes and configurations.
 pub(crate) fn documents() -> Vec<Vec<u8>> {
     let image = image();

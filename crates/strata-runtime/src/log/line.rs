@@ -65,8 +65,8 @@ fn escape(buffer: &mut Vec<u8>, text: &str) {
     buffer.extend_from_slice(&text.as_bytes()[plain..]);
 }
 
-/// What a line says, without its last newline; `None` for what is no line of a log.
-pub fn decode(line: &[u8]) -> Option<LogLine> {
+/// What a line of a log file says, without its last newline; `None` for what is no line of a log.
+pub fn decode_log_line(line: &[u8]) -> Option<LogLine> {
     #[derive(Deserialize)]
     struct Line {
         #[serde(default)]
@@ -97,12 +97,12 @@ mod tests {
             encode(&mut buffer, time, stream, &output);
             prop_assert_eq!(buffer.iter().filter(|byte| **byte == b'\n').count(), 1);
             let bytes = String::from_utf8_lossy(&output).into_owned().into_bytes();
-            prop_assert_eq!(decode(buffer.strip_suffix(b"\n").unwrap()), Some(LogLine { time, stream, bytes }));
+            prop_assert_eq!(decode_log_line(buffer.strip_suffix(b"\n").unwrap()), Some(LogLine { time, stream, bytes }));
         }
 
         #[test]
         fn any_bytes_are_a_line_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
+            let _ = decode_log_line(&bytes);
         }
     }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use line::LogLine;
+pub use line::{LogLine, decode_log_line};
 pub use read::{LogQuery, LogReader, logs};
 pub(crate) use write::LogWriter;
 

@@ -136,7 +136,7 @@ impl LogReader {
     /// The next line of the buffer that is one.
     fn buffered_line(&mut self) -> Option<LogLine> {
         while let Some(length) = self.buffer[self.begin..].iter().position(|byte| *byte == b'\n') {
-            let line = line::decode(&self.buffer[self.begin..self.begin + length]);
+            let line = line::decode_log_line(&self.buffer[self.begin..self.begin + length]);
             self.begin += length + 1;
             if line.is_some() {
                 return line;
