@@ -89,6 +89,12 @@ impl Hub {
         let query = query(request, &typed, readable);
         let txn = self.read().await?;
         let (ids, total) = match order(request.order) {
+            Some(order) if !query.words.is_empty() => {
+                let ids = txn.search(&query, order, COUNTED).await?;
+                let total = ids.len() as u64;
+                (ids, total)
+            }
+            // Filters alone may fit almost everything: too much to sort, and each repository is quickly looked at.
             Some(order) => {
                 let total = txn.search(&query, SearchOrder::Position, COUNTED).await?.len() as u64;
                 let end = request.skip.saturating_add(request.limit).min(COUNTED);
