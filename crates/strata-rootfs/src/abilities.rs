@@ -164,7 +164,7 @@ fn try_overlay(directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Whether user 0 here is not user 0 of the machine.
-pub(crate) fn in_user_namespace() -> bool {
+pub fn in_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     !map.is_empty() && map.split_whitespace().ne(["0", "0", "4294967295"])
 }

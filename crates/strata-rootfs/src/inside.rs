@@ -124,6 +124,17 @@ pub fn change_attributes(
         .map_err(|cause| mount_error("attributes", target, cause, String::new()))
 }
 
+/// Changes how mounts below a mount that has a place travel between namespaces.
+pub fn change_propagation(
+    mount: BorrowedFd<'_>,
+    propagation: Propagation,
+    recursive: bool,
+    target: &Path,
+) -> Result<(), RootfsError> {
+    sys::mount_setattr(mount, 0, 0, Some(propagation), recursive)
+        .map_err(|cause| mount_error("propagation", target, cause, String::new()))
+}
+
 /// What exists at `path` below `root`, as a descriptor that cannot be read or written. No link leads out of the root.
 pub fn open_inside(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, RootfsError> {
     resolve(root, path, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)

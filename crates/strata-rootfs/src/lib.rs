@@ -21,13 +21,13 @@ mod overlay;
 mod plan;
 mod sys;
 
-pub use abilities::{Abilities, Method, ParseAbilitiesError};
+pub use abilities::{Abilities, Method, ParseAbilitiesError, in_user_namespace};
 pub use erofs::{ErofsSource, mount_erofs};
 pub use error::RootfsError;
 pub use extract::{Extracted, Ownership, extract};
 pub use inside::{
-    Detached, TargetKind, change_attributes, directory_inside, make_private, open_inside, open_source, pivot,
-    target_inside,
+    Detached, TargetKind, change_attributes, change_propagation, directory_inside, make_private, open_inside,
+    open_source, pivot, target_inside,
 };
 pub use mountinfo::{Mount, detach, mounts, mounts_below, parse_mountinfo, unmount};
 pub use overlay::{Overlay, mount_overlay};

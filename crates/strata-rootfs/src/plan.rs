@@ -1,8 +1,11 @@
 //! What to do for a root file system, as a value.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_bind, mount_remount};
 
 use serde::{Deserialize, Serialize};
@@ -129,6 +132,24 @@ impl MountPlan {
             mounted.extend(step.mount_target());
         }
         Ok(())
+    }
+}
+
+impl MountPlan {
+    /// Does it in a mount namespace that nobody else sees, and opens `target` there. What is mounted goes away with the
+    /// descriptor, or with this process. Directories that are to be extracted must be there.
+    pub fn open_apart(&self, target: &Path) -> Result<OwnedFd, RootfsError> {
+        let open = || {
+            crate::sys::leave_mount_namespace()
+                .map_err(|cause| RootfsError::system("leaving the mount namespace for", target, cause))?;
+            self.realize(&mut |path| Err(RootfsError::system("finding directory", path, Errno::NOENT)))?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            openat(CWD, target, flags, Mode::empty())
+                .map_err(|cause| RootfsError::system("opening directory", target, cause))
+        };
+        // The namespace is that of a thread, and ends with it.
+        std::thread::scope(|scope| scope.spawn(open).join())
+            .unwrap_or_else(|_| Err(RootfsError::system("mounting", target, Errno::IO)))
     }
 }
 

@@ -166,3 +166,12 @@ pub(crate) fn mount_setattr(
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Gives the calling thread a mount namespace of its own, of which nothing reaches others.
+pub(crate) fn leave_mount_namespace() -> Result<(), Errno> {
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+    // SAFETY: neither flag touches the table of descriptors, which other code may rely on.
+    unsafe { unshare_unsafe(UnshareFlags::FS | UnshareFlags::NEWNS) }?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+}

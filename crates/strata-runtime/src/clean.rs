@@ -8,12 +8,13 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::cgroup::Cgroup;
 use crate::control::SOCKET;
 use crate::error::RuntimeError;
+use crate::process::{Subject, configuration};
 use crate::state::{Lock, Record, cut_off, start_ticks};
 use crate::supervisor::plan::{Runtime, SupervisorPlan};
 use crate::supervisor::{external, send_signal};
 
-/// Ends what is left of a container whose supervisor was killed: processes, control groups, socket; and writes down that it
-/// was cut off. Does nothing for one that ended as it should, and can be repeated.
+/// Ends what is left of a container whose supervisor was killed: processes, control groups, socket; runs the hooks for its
+/// end; and writes down that it was cut off. Does nothing for one that ended as it should, and can be repeated.
 ///
 /// # Errors
 /// [`RuntimeError::Conflict`] when it has a supervisor.
@@ -27,19 +28,31 @@ pub fn clean(directory: &Path) -> Result<(), RuntimeError> {
 /// The same for who has the lock.
 pub(crate) fn clean_up(directory: &Path) -> Result<(), RuntimeError> {
     let Ok(Some(mut record)) = Record::read(directory) else { return Ok(()) };
-    if let Ok(SupervisorPlan { runtime: Runtime::External { path }, container, .. }) = SupervisorPlan::read(directory) {
-        external::delete(&path, directory, &container);
-    }
     kill(record.state.pid, record.init_ticks);
     if !record.cgroup.is_empty() {
         Cgroup::open(&record.cgroup)?.remove()?;
     }
     let _ = fs::remove_file(directory.join(SOCKET));
     if record.state.is_live() {
+        put_away(directory);
         record.state = cut_off(directory, record.state);
         record.write(directory, true)?;
     }
     Ok(())
+}
+
+/// What whoever made the container does at its end. That it fails keeps nobody from starting or removing the container.
+fn put_away(directory: &Path) {
+    let Ok(plan) = SupervisorPlan::read(directory) else { return };
+    match &plan.runtime {
+        Runtime::External { path } => external::delete(path, directory, &plan.container),
+        Runtime::Own => {
+            if let Ok(spec) = configuration(directory) {
+                let subject = Subject { spec: &spec, container: &plan.container, bundle: directory, pid: None };
+                let _ = subject.run_poststop();
+            }
+        }
+    }
 }
 
 /// Kills a process if it is still the one that was started at that time.

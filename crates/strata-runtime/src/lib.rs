@@ -25,13 +25,18 @@ mod clock;
 pub mod control;
 mod error;
 mod log;
+mod process;
+mod seccomp;
+pub mod spec;
 mod state;
 mod supervisor;
+pub mod user;
 
 pub use clean::clean;
 pub use control::{AttachEvent, AttachRequest, AttachStream, Control, Update};
 pub use error::{RuntimeError, StartError};
 pub use log::{LogLine, LogQuery, LogReader, Stream, decode_log_line, logs};
+pub use process::{ExecProcess, ExecSpec, ExecStreams, entry, exec, rootless_maps};
 pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult, state};
 pub use supervisor::plan::{HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime, SupervisorPlan};
 pub use supervisor::{Started, start, start_attached};

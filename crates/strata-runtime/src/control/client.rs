@@ -77,7 +77,7 @@ impl Control {
 
     /// Changes limits or policy; returns what this machine cannot limit.
     pub fn update(&mut self, update: Update) -> Result<Vec<crate::cgroup::Warning>, RuntimeError> {
-        match self.ask(&Request::Update(update))? {
+        match self.ask(&Request::Update(Box::new(update)))? {
             Response::Done { warnings } => Ok(warnings),
             other => Err(unexpected(&other)),
         }

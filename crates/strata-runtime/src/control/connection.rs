@@ -29,7 +29,7 @@ pub(crate) struct Connection {
 /// What came from a client.
 #[derive(Debug)]
 pub(crate) enum Received {
-    Request(Request),
+    Request(Box<Request>),
     Stdin(Vec<u8>),
     StdinEnd,
     /// It said something that is no request.
@@ -88,7 +88,7 @@ impl Connection {
         while let Some(Frame { kind, bytes }) = self.decoder.next_frame()? {
             received.push(match kind {
                 Kind::Message => match serde_json::from_slice(&bytes) {
-                    Ok(request) => Received::Request(request),
+                    Ok(request) => Received::Request(Box::new(request)),
                     Err(error) => Received::Nonsense(error.to_string()),
                 },
                 Kind::Stdin => Received::Stdin(bytes),

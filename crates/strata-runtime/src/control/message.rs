@@ -36,7 +36,7 @@ pub enum Request {
     /// Answered when init ended.
     Wait,
     /// Change limits or policy.
-    Update(Update),
+    Update(Box<Update>),
     /// Take part in input and output.
     Attach(AttachRequest),
 }
@@ -110,10 +110,6 @@ pub enum Refusal {
 }
 
 impl Response {
-    pub(crate) fn done() -> Response {
-        Response::Done { warnings: Vec::new() }
-    }
-
     pub(crate) fn failed(error: &RuntimeError) -> Response {
         let refusal = match error {
             RuntimeError::Invalid(_) => Refusal::Invalid,

@@ -11,6 +11,8 @@ use rustix::net::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::sys;
+
 /// Longest message; errors are cut well below.
 const LONGEST: usize = 64 * 1024;
 /// Most descriptors that travel with a message.
@@ -37,6 +39,17 @@ impl Channel {
         }
         sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
         Ok(())
+    }
+
+    /// Closes every descriptor of the process besides the standard streams and this one.
+    pub(super) fn keep_alone(self) -> io::Result<Channel> {
+        const NUMBER: i32 = 3;
+        let end = OwnedFd::from(self);
+        sys::place(end.as_fd(), NUMBER, true)?;
+        // Whatever number it had before is closed with the rest.
+        std::mem::forget(end);
+        sys::close_from(NUMBER as u32 + 1)?;
+        Ok(Channel(sys::owned(NUMBER)))
     }
 
     /// Waits for a message; `None` when the other end is closed.

@@ -104,7 +104,11 @@ pub(super) fn set_io_priority(class: u32, level: u32) -> io::Result<()> {
 }
 
 /// `execve(2)`; returns only to say why not.
-pub(super) fn execute(program: &std::ffi::CStr, arguments: &[std::ffi::CString], environment: &[std::ffi::CString]) -> io::Error {
+pub(super) fn execute(
+    program: &std::ffi::CStr,
+    arguments: &[std::ffi::CString],
+    environment: &[std::ffi::CString],
+) -> io::Error {
     let pointers = |strings: &[std::ffi::CString]| -> Vec<*const libc::c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
     };
@@ -114,11 +118,10 @@ pub(super) fn execute(program: &std::ffi::CStr, arguments: &[std::ffi::CString],
     io::Error::last_os_error()
 }
 
-/// Closes all descriptors from `first` on, or only marks them to be closed by exec.
-pub(super) fn close_from(first: u32, at_exec: bool) -> io::Result<()> {
-    let flags = if at_exec { libc::CLOSE_RANGE_CLOEXEC } else { 0 };
+/// Closes all descriptors from `first` on.
+pub(super) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: who calls this owns no descriptor of that range any more.
-    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) } {
+    match unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
@@ -167,4 +170,11 @@ pub(super) fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
             slave => Ok((master, OwnedFd::from_raw_fd(slave))),
         }
     }
+}
+
+/// New namespaces for this process. It must have one thread.
+pub(super) fn unshare(namespaces: rustix::thread::UnshareFlags) -> io::Result<()> {
+    // SAFETY: only namespaces are asked for, which change what names mean and what this process may do; descriptors and
+    // memory stay as they are.
+    Ok(unsafe { rustix::thread::unshare_unsafe(namespaces) }?)
 }

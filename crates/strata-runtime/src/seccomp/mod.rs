@@ -15,7 +15,7 @@ use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg,
 
 use crate::error::RuntimeError;
 use assemble::{Condition, Leaf, Rule};
-pub(crate) use sys::{Filter, Instruction};
+pub(crate) use sys::Filter;
 use table::Architecture;
 
 const RETURN_KILL_PROCESS: u32 = 0x8000_0000;
@@ -53,11 +53,7 @@ fn architectures(named: &[Arch]) -> Result<Vec<Architecture>, RuntimeError> {
 }
 
 /// What happens for each number, in ranges: `(first number, what)`, ascending, beginning with 0.
-fn leaves(
-    seccomp: &LinuxSeccomp,
-    architecture: Architecture,
-    default: u32,
-) -> Result<Vec<(u32, Leaf)>, RuntimeError> {
+fn leaves(seccomp: &LinuxSeccomp, architecture: Architecture, default: u32) -> Result<Vec<(u32, Leaf)>, RuntimeError> {
     let numbers = architecture.numbers();
     let mut calls: BTreeMap<u32, Leaf> = BTreeMap::new();
     let mut last = 0;

@@ -1,6 +1,7 @@
 use oci_spec::runtime::LinuxSeccomp;
 use proptest::prelude::*;
 
+use super::sys::Instruction;
 use super::*;
 
 const ALLOW: u32 = 0x7fff_0000;

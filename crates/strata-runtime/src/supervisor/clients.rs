@@ -28,7 +28,7 @@ impl<L: Launcher> Supervisor<L> {
         let Ok(Some(received)) = self.clients[client].receive() else { return false };
         for received in received {
             match received {
-                Received::Request(request) => self.answer(client, request),
+                Received::Request(request) => self.answer(client, *request),
                 Received::Stdin(bytes) => {
                     if self.clients[client].attached.is_some_and(|request| request.stdin) {
                         self.streams.write_input(&bytes);
@@ -78,7 +78,7 @@ impl<L: Launcher> Supervisor<L> {
             Request::Pause => self.happen(Event::Pause).map(|()| Vec::new()),
             Request::Unpause => self.happen(Event::Unpause).map(|()| Vec::new()),
             Request::Resize { rows, columns } => self.streams.resize(rows, columns).map(|()| Vec::new()),
-            Request::Update(update) => self.update(update),
+            Request::Update(update) => self.update(*update),
             Request::Attach(request) => return self.attach(client, request),
         };
         let response = match result {

@@ -11,19 +11,16 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio as Standard};
 
-use oci_spec::runtime::Spec;
-use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, set_child_subreaper};
-use strata_rootfs::RootfsError;
 
 use crate::cgroup::Cgroup;
 use crate::error::{RuntimeError, StartError};
+use crate::process::{cgroup_path, configuration, mount_root};
 
 use super::launch::{Launched, Launcher};
 use super::plan::SupervisorPlan;
 use super::streams::Stdio;
-use super::sys;
 
 /// A container of another runtime.
 pub(crate) struct External {
@@ -43,17 +40,8 @@ impl External {
     fn prepare(directory: &Path, plan: &SupervisorPlan, runtime: &Path) -> Result<External, RuntimeError> {
         set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|errno| RuntimeError::system("adopting the container's init", errno))?;
-        sys::leave_mount_namespace()
-            .map_err(|cause| RuntimeError::system("leaving the mount namespace of the machine", cause))?;
-        strata_rootfs::make_private().map_err(mounting)?;
-        // What is to be extracted is there before a supervisor is started.
-        let missing = |path: &Path| RootfsError::System {
-            action: "finding directory",
-            path: path.to_owned(),
-            cause: Errno::NOENT.into(),
-        };
-        plan.mount.realize(&mut |path| Err(missing(path))).map_err(mounting)?;
-        let path = cgroup_path(directory, plan)?;
+        mount_root(plan)?;
+        let path = cgroup_path(&configuration(directory)?, plan.cgroup_parent.as_deref(), &plan.container);
         Ok(External {
             runtime: runtime.to_owned(),
             directory: directory.to_owned(),
@@ -97,7 +85,7 @@ impl External {
         let log = fs::read_to_string(self.directory.join("runtime/log.json")).unwrap_or_default();
         let entries = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let errors = entries.filter(|entry| entry["level"] == "error" || entry["level"] == "fatal");
-        let last = errors.filter_map(|entry| entry["msg"].as_str().map(str::to_owned)).last();
+        let last = errors.filter_map(|entry| entry["msg"].as_str().map(str::to_owned)).next_back();
         let message = last.unwrap_or_else(|| "it does not say why".to_owned());
         // As docker tells them apart: by what the runtime says.
         let exit_code =
@@ -158,21 +146,6 @@ impl Launcher for External {
         delete(&self.runtime, &self.directory, &self.container);
         let _ = self.cgroup.remove();
     }
-}
-
-fn mounting(error: RootfsError) -> RuntimeError {
-    RuntimeError::system("mounting the container's root", io::Error::other(error))
-}
-
-/// Where the configuration has the container's control groups.
-fn cgroup_path(directory: &Path, plan: &SupervisorPlan) -> Result<String, RuntimeError> {
-    let path = directory.join("config.json");
-    let spec = Spec::load(&path).map_err(|error| RuntimeError::document(&path, error))?;
-    let configured = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
-    Ok(match configured.and_then(|path| path.to_str()) {
-        Some(path) if !path.is_empty() => path.to_owned(),
-        _ => Cgroup::path(plan.cgroup_parent.as_deref(), &plan.container),
-    })
 }
 
 fn command(runtime: &Path, directory: &Path, verb: &str) -> Command {

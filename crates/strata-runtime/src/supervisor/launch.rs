@@ -36,3 +36,25 @@ pub(crate) trait Launcher {
     /// Init ended: removes its control groups and runs the hooks for its end.
     fn ended(&mut self);
 }
+
+impl<L: Launcher + ?Sized> Launcher for Box<L> {
+    fn launch(&mut self, stdio: Stdio) -> Result<Launched, StartError> {
+        (**self).launch(stdio)
+    }
+
+    fn cgroup(&self) -> &Cgroup {
+        (**self).cgroup()
+    }
+
+    fn cgroup_path(&self) -> String {
+        (**self).cgroup_path()
+    }
+
+    fn probe(&mut self, test: &[String], output: OwnedFd) -> Result<Child, RuntimeError> {
+        (**self).probe(test, output)
+    }
+
+    fn ended(&mut self) {
+        (**self).ended();
+    }
+}

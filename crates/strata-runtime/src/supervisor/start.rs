@@ -7,9 +7,8 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +16,7 @@ use crate::cgroup::Warning;
 use crate::control::frame::{Decoder, Kind, encode};
 use crate::control::{AttachRequest, AttachStream, Control};
 use crate::error::{RuntimeError, StartError};
+use crate::process::Executable;
 use crate::state::Lock;
 
 use super::launch::Launcher;
@@ -84,8 +84,9 @@ impl Starter {
     fn spawn(directory: &Path) -> io::Result<Starter> {
         let directory = directory.canonicalize()?;
         let (ours, theirs) = UnixStream::pair()?;
-        let mut first = Command::new("/proc/self/exe")
-            .arg0(PROGRAM)
+        let executable = Executable::sealed()?;
+        let mut first = executable
+            .command(PROGRAM)
             .arg(directory)
             .stdin(OwnedFd::from(theirs))
             .stdout(Stdio::null())

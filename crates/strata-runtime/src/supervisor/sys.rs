@@ -60,12 +60,6 @@ pub(crate) fn fork() -> io::Result<Option<i32>> {
     }
 }
 
-/// Gives this process a mount namespace of its own.
-pub(crate) fn leave_mount_namespace() -> io::Result<()> {
-    // SAFETY: no descriptors are shared with anybody by it, and paths mean the same before anything is mounted.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
 /// Ends this process at once, without running anything registered for its end.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes any number and does not return.

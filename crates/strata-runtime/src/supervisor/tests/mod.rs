@@ -1,9 +1,9 @@
-//! Real supervisors of plain processes: all of the supervisor but namespaces and mounts.
+//! Real supervisors: of plain processes, which is all of the supervisor but namespaces and mounts, and of whole bundles.
 //!
 //! The test program is executed again as the supervisor, as the product's program is.
 
+mod bundles;
 mod plain;
-mod runc;
 mod sys;
 
 use std::collections::BTreeSet;
@@ -277,7 +277,7 @@ fn terminal() {
             plan.open_stdin = true;
         },
     );
-    let (_, mut stream) = start_attached(container.path(), all_streams()).expect("it starts");
+    let (_, stream) = start_attached(container.path(), all_streams()).expect("it starts");
     container.until_text("ready");
     stream.detach();
     // Reattached, with another size.

@@ -4,8 +4,6 @@
 use std::path::Path;
 
 use super::plain::Plain;
-use crate::supervisor::external::External;
-use crate::supervisor::plan::{Runtime, SupervisorPlan};
 use crate::supervisor::{PROGRAM, start, supervise};
 
 /// Says at which stage a starter is killed.
@@ -23,11 +21,10 @@ extern "C" fn entry() {
     let Some(directory) = directory else { return };
     if program.is_some_and(|program| program == PROGRAM) {
         let directory = Path::new(&directory);
-        match SupervisorPlan::read(directory).map(|plan| plan.runtime) {
-            Ok(Runtime::External { path }) => {
-                supervise(directory, |directory, plan| External::new(directory, plan, &path));
-            }
-            _ => supervise(directory, Plain::new),
+        if directory.join("config.json").exists() {
+            crate::entry();
+        } else {
+            supervise(directory, Plain::new);
         }
     } else if let Ok(stage) = std::env::var(STARTER) {
         start::die_at(Path::new(&directory), &stage);
