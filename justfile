@@ -10,6 +10,10 @@ test *ARGS:
 demo *ARGS:
     cargo xtask demo {{ARGS}}
 
+# Pictures of the hub's pages for the README (root)
+screenshots *ARGS:
+    cargo xtask screenshots {{ARGS}}
+
 # Realistic images in a local registry (root)
 corpus *ARGS:
     cargo xtask corpus {{ARGS}}

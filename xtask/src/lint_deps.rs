@@ -32,7 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // format: for the grammar of filters (globs, times), not for wording
     (
         "strata-engine",
-        &["archive", "erofs", "format", "layer", "model", "registry-client", "rootfs", "store", "transfer"],
+        &["archive", "erofs", "format", "layer", "model", "network", "registry-client", "rootfs", "store", "transfer"],
     ),
     // surfaces
     ("strata-cli", &["engine", "format", "model", "registry-client", "store", "transfer"]),

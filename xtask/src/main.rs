@@ -11,6 +11,7 @@ mod lint_deps;
 mod oci_layout;
 mod packages;
 mod process;
+mod screenshots;
 mod sys;
 mod test;
 mod tidy;
@@ -23,6 +24,8 @@ Usage: cargo xtask COMMAND
 
   test [--full] [-- FILTER...]    install what tests need, then format, lints, repository rules and all tests
   demo [--keep]                   a guided walk through the image commands, on images made of this machine's files
+  screenshots [--strata PATH] [--into FOLDER]
+                                  pictures of the hub's pages for the README, from the demo's hub (root, Debian)
   lint-deps                       check the direction of dependencies, forbidden crates and licences
   tidy                            check the repository's own rules
   corpus [--small]                build realistic images into a local registry (root, Debian)
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     let outcome = match command {
         "test" => test::run(rest),
         "demo" => demo::run(rest),
+        "screenshots" => screenshots::run(rest),
         "lint-deps" => lint_deps::run(),
         "tidy" => tidy::run(),
         "corpus" => corpus::run(rest),

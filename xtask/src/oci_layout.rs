@@ -11,6 +11,9 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 /// What lies at a path of an image.
 pub enum Node {
     Directory { mode: u32 },
@@ -137,8 +140,27 @@ impl Layout {
         Ok(Layer { descriptor, diff_id: digest(&tar), created, created_by: created_by.into() })
     }
 
-    /// Writes an image of these layers under a tag. `settings` is the `config` object: Cmd, Env, Labels and so on.
+    /// Writes an image of these layers for this machine under a tag. `settings` is the `config` object: Cmd, Env, Labels
+    /// and so on.
     pub fn image(&mut self, tag: &str, layers: &[&Layer], settings: &Value) -> Result<()> {
+        let manifest = self.manifest(architecture(), layers, settings)?;
+        self.name(tag, manifest)
+    }
+
+    /// Writes images of the same layers for several platforms (`amd64`, `arm/v7`) under one tag.
+    pub fn index(&mut self, tag: &str, platforms: &[&str], layers: &[&Layer], settings: &Value) -> Result<()> {
+        let mut manifests = Vec::new();
+        for platform in platforms {
+            let mut manifest = self.manifest(platform, layers, settings)?;
+            manifest["platform"] = platform_of(platform);
+            manifests.push(manifest);
+        }
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
+        let index = self.blob(INDEX, &serde_json::to_vec(&index)?)?;
+        self.name(tag, index)
+    }
+
+    fn manifest(&self, platform: &str, layers: &[&Layer], settings: &Value) -> Result<Value> {
         let newest = layers.last().context("an image needs a layer")?;
         let history = |layer: &&Layer| json!({"created": layer.created, "created_by": layer.created_by});
         let mut history: Vec<Value> = layers.iter().map(history).collect();
@@ -146,18 +168,19 @@ impl Layout {
             let created_by = format!("CMD {words}");
             history.push(json!({"created": newest.created, "created_by": created_by, "empty_layer": true}));
         }
-        let config = json!({
-            "architecture": architecture(), "os": "linux", "created": newest.created, "config": settings,
-            "rootfs": {"type": "layers", "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>()},
-            "history": history,
-        });
+        let mut config = platform_of(platform);
+        config["created"] = json!(newest.created);
+        config["config"] = settings.clone();
+        let diff_ids: Vec<&String> = layers.iter().map(|layer| &layer.diff_id).collect();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
+        config["history"] = json!(history);
         let config = self.blob("application/vnd.oci.image.config.v1+json", &serde_json::to_vec(&config)?)?;
-        const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "config": config,
-            "layers": layers.iter().map(|layer| &layer.descriptor).collect::<Vec<_>>(),
-        });
-        let mut descriptor = self.blob(MANIFEST, &serde_json::to_vec(&manifest)?)?;
+        let layers: Vec<&Value> = layers.iter().map(|layer| &layer.descriptor).collect();
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
+        self.blob(MANIFEST, &serde_json::to_vec(&manifest)?)
+    }
+
+    fn name(&mut self, tag: &str, mut descriptor: Value) -> Result<()> {
         descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": tag});
         self.manifests.push(descriptor);
         self.write_index()
@@ -165,7 +188,7 @@ impl Layout {
 
     fn write_index(&self) -> Result<()> {
         let index = json!({
-            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": self.manifests,
+            "schemaVersion": 2, "mediaType": INDEX, "manifests": self.manifests,
         });
         Ok(fs::write(self.directory.join("index.json"), serde_json::to_vec(&index)?)?)
     }
@@ -181,6 +204,14 @@ impl Layout {
 fn digest(bytes: &[u8]) -> String {
     let hash = Sha256::digest(bytes);
     hash.iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// `arm/v7` as an object.
+fn platform_of(platform: &str) -> Value {
+    match platform.split_once('/') {
+        Some((architecture, variant)) => json!({"architecture": architecture, "variant": variant, "os": "linux"}),
+        None => json!({"architecture": platform, "os": "linux"}),
+    }
 }
 
 /// This machine's architecture as images spell it.

@@ -4,7 +4,7 @@
 //! takes minutes to build first, cargo-deny and the fuzz targets, is for `--full`; the ordinary tests check the parsers
 //! with spoilt seeds and with every input that fuzzing ever found (`strata-fuzz`).
 
-use crate::workspace::{self, cargo};
+use crate::workspace::{self, Workspace, cargo};
 use crate::{fuzz, lint_deps, packages, process, tidy};
 use anyhow::{Result, bail};
 use std::process::Command;
@@ -24,6 +24,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     if options.filters.is_empty() {
         checks(options.full)?;
     }
+    accessibility_engine()?;
     tests(&options)?;
     if options.full && options.filters.is_empty() {
         step("fuzzing", || fuzz::each_for(Duration::from_secs(30)))?;
@@ -75,6 +76,22 @@ fn advisories() -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Fetches axe-core, which tests run in the hub's pages, into the target folder. Without a network they run without it.
+fn accessibility_engine() -> Result<()> {
+    const ENGINE: &str = "axe-core@4.14.1";
+    let folder = Workspace::load()?.target_directory.join("npm");
+    if process::find("npm").is_none() || folder.join("node_modules/axe-core").is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)?;
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]).arg(&folder);
+    if let Err(error) = process::capture(npm.arg(ENGINE)) {
+        println!("skipped: {ENGINE} cannot be fetched, pages are tested without it: {error:#}");
+    }
+    Ok(())
 }
 
 fn tests(options: &Options) -> Result<()> {

@@ -12,7 +12,8 @@ pub(crate) fn render(text: &str) -> String {
     let events = Parser::new_ext(text, options).filter_map(|event| rewrite(event, &mut depth));
     let mut rendered = String::with_capacity(text.len() * 2);
     html::push_html(&mut rendered, events);
-    rendered
+    // What may scroll can be reached by the keyboard. Nothing that a person wrote has an angle bracket any more.
+    rendered.replace("<pre>", "<pre tabindex=\"0\">")
 }
 
 /// `depth` is the number of links and images that are open: only the outermost becomes a link.

@@ -42,6 +42,8 @@ pub(crate) struct Frame {
     pub(crate) told: Option<String>,
     /// Path and query of this page.
     pub(crate) here: String,
+    /// The whole address of this page.
+    pub(crate) address: String,
 }
 
 /// One look at the site.
@@ -89,6 +91,7 @@ impl FromRequestParts<Hub> for Visit {
 impl Visit {
     /// The frame of a page; `query` is what stands in the search field.
     pub(crate) fn frame(&self, query: &str) -> Frame {
+        let here = self.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
         Frame {
             site: SITE,
             host: self.host.clone(),
@@ -99,7 +102,8 @@ impl Visit {
             viewer: self.viewer().map(str::to_owned),
             is_administrator: self.identity.as_ref().is_some_and(|identity| identity.is_administrator),
             told: self.told.clone(),
-            here: self.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+            address: format!("{}://{}{here}", if self.is_secure { "https" } else { "http" }, self.host),
+            here,
         }
     }
 

@@ -63,14 +63,17 @@ impl Hub {
         Ok(images.values().sum())
     }
 
-    /// The tags on a digest, in natural order.
+    /// The tags on any of these digests, a thousand at most, in natural order.
     ///
     /// # Errors
     /// When the records cannot be read.
-    pub async fn aliases(&self, repository: &RepositoryRow, digest: &Digest) -> Result<Vec<String>> {
-        let filter = TagFilter { digest: Some(*digest), order: TagOrder::Name, limit: 1000, ..TagFilter::default() };
-        let tags = self.read().await?.tags(repository.id, &filter).await?;
-        Ok(tags.into_iter().map(|row| row.tag).collect())
+    pub async fn aliases(&self, repository: &RepositoryRow, digests: &[Digest]) -> Result<Vec<TagRow>> {
+        if digests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter =
+            TagFilter { digests: digests.to_vec(), order: TagOrder::Name, limit: 1000, ..TagFilter::default() };
+        Ok(self.read().await?.tags(repository.id, &filter).await?)
     }
 
     /// When each of these digests was last pulled, as far as known.

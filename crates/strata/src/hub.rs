@@ -27,6 +27,8 @@ use settings::{Loaded, Settings};
 
 /// The hub's records, beside the store's catalog.
 const RECORDS: &str = "hub.sqlite";
+/// Lies where a backup or a restoration is under way, or was killed: what is beside it is not whole.
+const UNFINISHED: &str = "strata-unfinished";
 /// Folders of files that the catalog names.
 const FILES: [&str; 3] = ["blobs", "indexes", "packs"];
 /// How often accounts are tended: uses of tokens noted, what has expired forgotten.
@@ -58,6 +60,9 @@ pub(crate) fn open_store(root: &Path, durability: Durability) -> Result<Store, S
 
 impl Opened {
     fn open(settings: &Settings, root: &Path, durability: Durability) -> HubResult<Opened> {
+        if root.join(UNFINISHED).exists() {
+            return Err(format!("{} was not restored to the end: restore it again", root.display()).into());
+        }
         let store = open_store(root, durability)?;
         let records = Arc::new(SqliteHubCatalog::open(root.join(RECORDS), durability)?);
         let registry = Registry::new(store, rules(settings));

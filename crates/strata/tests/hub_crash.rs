@@ -296,3 +296,45 @@ fn kills_at_random_moments_lose_nothing_that_was_acknowledged() {
     assert!(hub.stop(), "the hub ends in order");
     fsck(&hub);
 }
+
+#[test]
+fn backup_and_restoration_may_be_killed_and_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    let token = administrator(&root);
+    let hub = RunningHub::start(&root, &[]);
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for number in 0..40 {
+        let bytes = random.bytes(60_000);
+        let path = format!("/v2/admin/app/blobs/uploads/?digest={}", Digest::of(&bytes));
+        let answer = Request::new("POST", &path).token(&token).body(bytes).send(&hub.address).unwrap();
+        assert_eq!(answer.status, 201, "{number}: {}", answer.text());
+    }
+    let (backup, restored) = (directory.path().join("backup"), directory.path().join("restored"));
+    let (to, root) = (backup.to_str().unwrap(), restored.to_str().unwrap());
+    let run = |arguments: &[&str]| hub.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Killed ever later, until one attempt came to its end.
+    let until_done = |arguments: &[&str], must_refuse: &[&str], half: &std::path::Path| {
+        let mut kills = 0;
+        for pause in (0..).map(|attempt| Duration::from_millis(3 * attempt)) {
+            let mut child = run(arguments);
+            std::thread::sleep(pause);
+            let ended = child.try_wait().unwrap();
+            let _ = child.kill();
+            if ended.or(Some(child.wait().unwrap())).is_some_and(|status| status.success()) {
+                break;
+            }
+            kills += 1;
+            if half.join("strata-unfinished").exists() {
+                assert!(!run(must_refuse).wait().unwrap().success(), "half of it was taken after {pause:?}");
+            }
+        }
+        assert!(kills > 1, "nothing was killed");
+    };
+    let elsewhere = directory.path().join("elsewhere");
+    let restore_half = ["hub", "restore", "--root", elsewhere.to_str().unwrap(), to];
+    until_done(&["hub", "backup", to], &restore_half, &backup);
+    until_done(&["hub", "restore", "--root", root, to], &["hub", "fsck", "--root", root], &restored);
+    assert!(run(&["hub", "fsck", "--root", root]).wait().unwrap().success());
+    assert!(!restored.join("strata-unfinished").exists() && !backup.join("strata-unfinished").exists());
+}

@@ -6,6 +6,7 @@
 mod chart;
 mod debian13;
 pub mod floor;
+mod hub;
 mod measure;
 mod peers;
 mod report;

@@ -415,14 +415,14 @@ impl Drop for Registry {
     }
 }
 
-fn start(command: &mut Command, log: &Path) -> Result<Child> {
+pub fn start(command: &mut Command, log: &Path) -> Result<Child> {
     let log = log_file(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().with_context(|| format!("starting {}", process::shown(command)))
 }
 
 /// Asks daemons to end, as they clean up their mounts; then insists.
-fn stop(daemon: &mut Child) {
+pub fn stop(daemon: &mut Child) {
     let _ = Command::new("kill").arg(daemon.id().to_string()).status();
     for _ in 0..200 {
         if !matches!(daemon.try_wait(), Ok(None)) {

@@ -10,9 +10,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
-/// Memory that no command may exceed, whatever the image.
-const PEAK_MIB: f64 = 64.0;
-
 /// Puts the row just measured in the place of its earlier measurement, keeps all others, and writes results, report and
 /// chart.
 pub fn write(measured: Row) -> Result<()> {
@@ -130,6 +127,12 @@ fn verdict(row: &Row, target: Target) -> Option<Verdict> {
         }
         Target::OfCopy(limit) => ratio(row.find("cp")?.median()?, "cp of the archive", limit),
         Target::OfFloor(limit) => ratio(row.find("floor")?.median()?, "floor", limit),
+        Target::OfDockerRegistry(limit) => ratio(row.find("docker-registry")?.median()?, "docker-registry", limit),
+        Target::OfDockerRegistryCpu(limit) => {
+            let ratio = row.find("strata")?.median_cpu()? / row.find("docker-registry")?.median_cpu()?;
+            let target = format!("≤ {limit}× docker-registry's CPU");
+            Verdict { target, measured: format!("{ratio:.2}×"), met: ratio <= limit }
+        }
         Target::Milliseconds(limit) => milliseconds(own, limit, ""),
         Target::BeyondRegistry(limit) => {
             let answer = row.find("registry's answer")?.median()?;
@@ -146,9 +149,10 @@ fn fastest<'a>(row: &'a Row, tools: &[&str]) -> Option<(f64, &'a str)> {
 }
 
 fn memory(row: &Row) -> Option<Verdict> {
+    let limit = row.memory_limit();
     let peak = row.find("strata").filter(|series| series.median().is_some())?.peak_kib() as f64 / 1024.0;
-    let target = format!("≤ {PEAK_MIB} MiB peak");
-    Some(Verdict { target, measured: format!("{peak:.1} MiB"), met: peak <= PEAK_MIB })
+    let target = format!("≤ {limit} MiB peak");
+    Some(Verdict { target, measured: format!("{peak:.1} MiB"), met: peak <= limit })
 }
 
 fn seconds(value: f64) -> String {

@@ -1,6 +1,6 @@
 //! What is measured: one function for each kind of row.
 
-use super::floor;
+use super::{floor, hub};
 use super::measure::{Daemon, Entry, Sample, Series, occupied, race, sample};
 use super::peers::{Strata, Task, Tool};
 use crate::corpus;
@@ -25,6 +25,10 @@ pub enum Target {
     OfCopy(f64),
     /// At most this many times the floor.
     OfFloor(f64),
+    /// At most this many times docker-registry.
+    OfDockerRegistry(f64),
+    /// At most this many times docker-registry's CPU.
+    OfDockerRegistryCpu(f64),
     /// At most this many milliseconds.
     Milliseconds(f64),
     /// At most this many milliseconds more than the registry's answer.
@@ -41,7 +45,12 @@ pub struct Row {
 impl Row {
     /// What is asked of rows of this kind; a row's kind is the first part of its id.
     pub fn targets(&self) -> &'static [Target] {
-        match self.id.split('/').next().unwrap_or_default() {
+        match self.kind() {
+            "hub" => match self.id.as_str() {
+                "hub/push" => &[Target::OfDockerRegistry(0.7)],
+                "hub/blob" => &[Target::OfDockerRegistry(0.83), Target::OfDockerRegistryCpu(0.7)],
+                _ => &[Target::OfDockerRegistry(0.2)],
+            },
             "pull" => &[Target::OfFastestPeer(0.2), Target::OfFloor(1.3)],
             "repull" => &[Target::BeyondRegistry(30.0)],
             "images-1000" => &[Target::Milliseconds(10.0)],
@@ -51,6 +60,15 @@ impl Row {
             "rmi" => &[Target::Milliseconds(20.0)],
             _ => &[],
         }
+    }
+
+    fn kind(&self) -> &str {
+        self.id.split('/').next().unwrap_or_default()
+    }
+
+    /// Memory in MiB that no command may exceed, whatever the image, nor the registry whatever goes through it.
+    pub fn memory_limit(&self) -> f64 {
+        if self.kind() == "hub" { 100.0 } else { 64.0 }
     }
 
     pub fn find(&self, tool: &str) -> Option<&Series> {
@@ -99,6 +117,7 @@ pub fn plan(small: bool) -> Vec<(String, String)> {
     for kind in ["mount", "load", "save", "rmi"] {
         rows.extend(names().filter(several).map(|name| (format!("{kind}/{name}"), name.to_owned())));
     }
+    rows.extend(hub::ROWS.map(|id| (id.to_owned(), String::new())));
     rows
 }
 
@@ -118,6 +137,7 @@ impl Field {
             "df" => self.on_present(&image, |_| Task::DiskUsage),
             "mount" => self.mount(&image)?,
             "rmi" => self.remove(&image, &mut notes),
+            "hub" => self.registry(id, &mut notes)?,
             other => bail!("no such row: {other}"),
         };
         Ok(Row { id: id.into(), series, notes })

@@ -1,16 +1,16 @@
-//! `strata hub serve` on a free port, and the little HTTP that its library is seeded with.
+//! `strata hub serve` on a free port, and the requests that its library is seeded with.
 
 use crate::process;
 use anyhow::{Context as _, Result, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use strata_testkit::http::Request;
 
 /// Every account's password. The hub lives as long as the demo, on loopback.
 pub const PASSWORD: &str = "a password for the demo only";
@@ -21,6 +21,8 @@ pub struct Hub {
     child: Child,
     pub address: String,
     log: PathBuf,
+    /// Tokens of those who are signed in.
+    sessions: RefCell<HashMap<String, String>>,
 }
 
 impl Hub {
@@ -37,7 +39,7 @@ impl Hub {
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().context("starting the embedded hub")?;
         println!("\n$ {} &", process::shown(&command));
-        let mut hub = Self { child, address, log: path };
+        let mut hub = Self { child, address, log: path, sessions: RefCell::default() };
         hub.wait_until_ready()?;
         Ok(hub)
     }
@@ -55,32 +57,41 @@ impl Hub {
     }
 
     /// Sends a request as an account, and returns the answer's document. Fails unless it succeeds.
-    pub fn request(&self, account: &str, method: &str, path: &str, document: Option<&Value>) -> Result<Value> {
-        let (status, body) = self.exchange(account, method, path, document)?;
-        ensure!((200..300).contains(&status), "{method} {path} as {account}: {status} {body}");
-        Ok(serde_json::from_str(&body).unwrap_or_default())
+    pub fn request(&self, account: &str, method: &'static str, path: &str, document: &Value) -> Result<Value> {
+        let request = Request::new(method, path).token(&self.session(account)?);
+        let request = request.header("content-type", "application/json").body(document.to_string());
+        self.send(request).with_context(|| format!("{method} {path} as {account}"))
     }
 
-    fn exchange(&self, account: &str, method: &str, path: &str, document: Option<&Value>) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(TIME))?;
-        let body = document.map(Value::to_string).unwrap_or_default();
-        let basic = STANDARD.encode(format!("{account}:{PASSWORD}"));
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nhost: {}\r\nauthorization: Basic {basic}\r\naccept: */*\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            self.address,
-            body.len()
-        );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body.as_bytes())?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").context("an answer without end")?;
-        let status =
-            head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("an answer without status")?;
-        Ok((status, body.to_owned()))
+    /// Pulls manifests of a public repository, as somebody whom the hub does not know.
+    pub fn pull<'a>(&self, repository: &str, tags: impl Iterator<Item = &'a str>) -> Result<()> {
+        let ask = format!("/token?service={}&scope=repository:{repository}:pull", self.address);
+        let token = self.send(Request::new("GET", &ask))?["token"].as_str().context("a token to pull")?.to_owned();
+        for tag in tags {
+            let get = Request::new("GET", &format!("/v2/{repository}/manifests/{tag}")).header("accept", "*/*");
+            self.send(get.token(&token)).with_context(|| format!("pulling {repository}:{tag}"))?;
+        }
+        Ok(())
+    }
+
+    /// Signs an account in once; a password is slow to check, on purpose.
+    fn session(&self, account: &str) -> Result<String> {
+        if let Some(token) = self.sessions.borrow().get(account) {
+            return Ok(token.clone());
+        }
+        let credentials = json!({"identifier": account, "secret": PASSWORD});
+        let sign_in = Request::new("POST", "/v2/auth/token").header("content-type", "application/json");
+        let answer =
+            self.send(sign_in.body(credentials.to_string())).with_context(|| format!("signing {account} in"))?;
+        let token = answer["access_token"].as_str().context("a token")?.to_owned();
+        self.sessions.borrow_mut().insert(account.to_owned(), token.clone());
+        Ok(token)
+    }
+
+    fn send(&self, request: Request) -> Result<Value> {
+        let answer = request.send(&self.address)?;
+        ensure!((200..300).contains(&answer.status), "{} {}", answer.status, answer.text());
+        Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
     }
 }
 

@@ -1,17 +1,44 @@
-//! The demo's images: a base, a language runtime on it, and two versions of an application on that.
+//! The demo's images: a base, a language runtime on it, two versions of an application on that; beside them programs of
+//! this machine on the base, and data that is the same on every platform.
 
 use super::machine;
-use crate::oci_layout::{Files, Layout};
+use crate::oci_layout::{Files, Layer, Layout};
+use crate::process;
 use anyhow::Result;
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const SHELL: &[&str] = &["sh", "bash", "ls", "cat", "cp", "mv", "rm", "mkdir", "echo", "env", "id", "ps", "uname"];
 const TOOLS: &[&str] = &["grep", "sed", "awk", "tar", "gzip", "find", "sort", "head", "tail", "wc", "date", "sleep"];
 
-/// Writes all images as one OCI layout and returns its path.
-pub fn compose(folder: &Path) -> Result<PathBuf> {
+/// Programs that get an image of their own, where this machine has them, and how they say their version.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("curl", "--version"),
+    ("git", "--version"),
+    ("jq", "--version"),
+    ("openssl", "version"),
+    ("sqlite3", "--version"),
+    ("zstd", "--version"),
+];
+/// Folders of data with the platforms that their images are for.
+const DATA: &[(&str, &str, &[&str])] = &[
+    ("certificates", "/etc/ssl/certs", &["amd64", "arm64", "arm/v7", "riscv64", "s390x"]),
+    ("timezones", "/usr/share/zoneinfo", &["amd64", "arm64", "arm/v7"]),
+];
+
+/// Images in an OCI layout.
+pub struct Images {
+    pub layout: PathBuf,
+    /// Names of `PROGRAMS` that were found, with their versions; also their names in the layout.
+    pub programs: Vec<(&'static str, String)>,
+    /// Names of `DATA` that were found; also their names in the layout.
+    pub data: Vec<&'static str>,
+}
+
+/// Writes all images as one OCI layout.
+pub fn compose(folder: &Path) -> Result<Images> {
     let directory = folder.join("images");
     let mut layout = Layout::create(&directory)?;
     let now = Timestamp::now();
@@ -48,7 +75,54 @@ pub fn compose(folder: &Path) -> Result<PathBuf> {
         });
         layout.image(&format!("app-{version}"), &[&base, &tools, &library, layer], &settings)?;
     }
-    Ok(directory)
+    let programs = programs(&mut layout, [&base, &tools], path, ago(24 * 4)?)?;
+    let data = data(&mut layout, ago(24 * 30)?)?;
+    Ok(Images { layout: directory, programs, data })
+}
+
+fn programs(
+    layout: &mut Layout,
+    base: [&Layer; 2],
+    path: &str,
+    created: Timestamp,
+) -> Result<Vec<(&'static str, String)>> {
+    let mut found = Vec::new();
+    for (program, asks) in PROGRAMS {
+        let mut files = Files::default();
+        if machine::add_programs(&mut files, &[program])?.is_empty() {
+            continue;
+        }
+        let version = version(program, asks);
+        let layer = layout.layer(&files, created, &format!("COPY {program} / # buildkit"))?;
+        let title = json!({"org.opencontainers.image.title": program, "org.opencontainers.image.version": version});
+        let settings = json!({"Env": [path], "Cmd": [program], "Labels": title});
+        layout.image(program, &[base[0], base[1], &layer], &settings)?;
+        found.push((*program, version));
+    }
+    Ok(found)
+}
+
+/// The first word that begins with a digit.
+fn version(program: &str, asks: &str) -> String {
+    let said = process::capture(Command::new(program).arg(asks)).unwrap_or_default();
+    let mut words = said.split([' ', ',', '-', '\n']).map(|word| word.trim_start_matches('v'));
+    words.find(|word| word.starts_with(|first: char| first.is_ascii_digit())).unwrap_or("1").to_owned()
+}
+
+fn data(layout: &mut Layout, created: Timestamp) -> Result<Vec<&'static str>> {
+    let mut found = Vec::new();
+    for (name, folder, platforms) in DATA {
+        let folder = Path::new(folder);
+        if !folder.is_dir() {
+            continue;
+        }
+        let mut files = Files::default();
+        machine::add_folder(&mut files, folder)?;
+        let layer = layout.layer(&files, created, &format!("COPY {} / # buildkit", folder.display()))?;
+        layout.index(name, platforms, &[&layer], &json!({"Labels": {"org.opencontainers.image.title": name}}))?;
+        found.push(*name);
+    }
+    Ok(found)
 }
 
 fn application(version: &str, program: &str) -> Files {
@@ -69,7 +143,7 @@ mod tests {
     #[test]
     fn images_share_their_layers() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let layout = compose(folder.path()).expect("composed");
+        let layout = compose(folder.path()).expect("composed").layout;
         let json =
             |path: &Path| -> Value { serde_json::from_slice(&std::fs::read(path).expect("read")).expect("JSON") };
         let index = json(&layout.join("index.json"));

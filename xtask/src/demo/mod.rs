@@ -4,16 +4,18 @@
 //! Needs no network, no other service and no root; everything lies in one temporary folder, removed at the end
 //! unless `--keep` is given. Any command that fails, or that does not show what the course says, ends the demo.
 
-mod hub;
+pub mod hub;
 mod images;
 mod library;
 mod machine;
-mod terminal;
+mod readme;
+pub mod terminal;
 
 use crate::process;
 use crate::workspace::{Workspace, cargo};
 use anyhow::{Result, bail, ensure};
 use hub::Hub;
+use images::Images;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use terminal::Terminal;
@@ -25,8 +27,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         [flag] if flag == "--keep" => true,
         other => bail!("unknown arguments {other:?}"),
     };
-    process::run(cargo().args(["build", "--release", "--locked", "--package", "strata"]))?;
-    let strata = Workspace::load()?.target_directory.join("release/strata");
+    let strata = built()?;
     let started = Instant::now();
     let folder = tempfile::Builder::new().prefix("strata-demo-").tempdir()?;
     let terminal = Terminal::new(strata.clone(), folder.path());
@@ -42,9 +43,15 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Builds the program; says where it is.
+pub fn built() -> Result<PathBuf> {
+    process::run(cargo().args(["build", "--release", "--locked", "--package", "strata"]))?;
+    Ok(Workspace::load()?.target_directory.join("release/strata"))
+}
+
 fn walk(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<()> {
     let registry = &hub.address;
-    let layout = fill(terminal, hub, folder)?;
+    let layout = fill(terminal, hub, folder)?.layout;
     let app = |tag: &str| format!("{registry}/acme/app:{tag}");
     finds(terminal, registry)?;
     pulls(terminal, registry)?;
@@ -54,15 +61,16 @@ fn walk(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<()> {
     sharing(terminal, registry, &layout)
 }
 
-fn fill(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<PathBuf> {
+/// Fills a hub as the demo does.
+pub fn fill(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<Images> {
     terminal.chapter("A hub of your own, with a small library");
     terminal.say(
         "Images composed from this machine's own shell, tools, a language runtime, and a small application, pushed by the \
          administrator, a verified publisher and two members of the community.",
     );
-    let layout = images::compose(folder)?;
-    library::seed(hub, terminal, &layout)?;
-    Ok(layout)
+    let images = images::compose(folder)?;
+    library::seed(hub, terminal, &images)?;
+    Ok(images)
 }
 
 fn finds(terminal: &Terminal, registry: &str) -> Result<()> {

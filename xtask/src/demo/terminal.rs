@@ -50,16 +50,18 @@ impl Terminal {
         println!("\n{text}");
     }
 
+    /// Runs one command without a word, unless it fails.
+    pub fn quietly(&self, arguments: &[&str]) -> Result<()> {
+        process::capture(&mut self.command(arguments)).map(drop)
+    }
+
     /// Runs one command, prints it with everything it says, and returns its standard output. Fails when it fails.
     pub fn strata(&self, arguments: &[&str]) -> Result<String> {
         let mut shown = Command::new("strata");
         let shown = process::shown(shown.args(arguments));
         println!("\n{}$ {shown}", self.prefix);
-        let mut command = Command::new(&self.strata);
-        command.args(arguments).env("STRATA_ROOT", &self.root).env("DOCKER_CONFIG", &self.docker_config);
-        command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::null());
         let started = Instant::now();
-        let output = command.output().with_context(|| format!("starting {}", self.strata.display()))?;
+        let output = self.command(arguments).output().with_context(|| format!("starting {}", self.strata.display()))?;
         let elapsed = started.elapsed();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         print!("{stdout}");
@@ -69,5 +71,12 @@ impl Terminal {
             bail!("`{shown}` failed with {}", output.status);
         }
         Ok(stdout)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.strata);
+        command.args(arguments).env("STRATA_ROOT", &self.root).env("DOCKER_CONFIG", &self.docker_config);
+        command.env("NO_PROXY", "127.0.0.1").stdin(Stdio::null());
+        command
     }
 }

@@ -158,8 +158,9 @@ fn tag_conditions(repository: i64, filter: &TagFilter) -> Conditions {
     if let Some(name) = &filter.name {
         conditions.and_with("t.tag LIKE ? ESCAPE '\\'", [containing(name)]);
     }
-    if let Some(digest) = &filter.digest {
-        conditions.and_with("t.digest = ?", [digest.to_string()]);
+    if !filter.digests.is_empty() {
+        let condition = format!("t.digest IN ({})", placeholders(filter.digests.len()));
+        conditions.and_with(&condition, filter.digests.iter().map(ToString::to_string));
     }
     conditions
 }

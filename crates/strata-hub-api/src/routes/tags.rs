@@ -112,7 +112,7 @@ async fn list(
         _ => TagOrder::Newest,
     };
     let name = query.first("name").map(str::to_owned);
-    let filter = TagFilter { name, digest: None, order, skip: page.skip(), limit: page.size };
+    let filter = TagFilter { name, digests: Vec::new(), order, skip: page.skip(), limit: page.size };
     let (count, tags) = hub.tags(&row, &filter).await?;
     let pulled = last_pulls(&hub, &row, &tags).await?;
     let results = tags.iter().map(|tag| document(&row, tag, &pulled, now())).collect();
@@ -168,8 +168,8 @@ async fn history(
 async fn aliases(State(hub): State<Hub>, Path((namespace, name, tag)): TagNames, asking: MaybeSigned) -> Result {
     let (row, _) = repository(&hub, &asking, &(namespace, name), Role::Read).await?;
     let tag = hub.tag(&row, &tag).await.map_err(missing)?;
-    let mut aliases = hub.aliases(&row, &tag.manifest.digest).await?;
-    aliases.retain(|alias| *alias != tag.tag);
+    let aliases = hub.aliases(&row, &[tag.manifest.digest]).await?;
+    let aliases: Vec<String> = aliases.into_iter().map(|row| row.tag).filter(|alias| *alias != tag.tag).collect();
     Ok(Json(json!({ "name": tag.tag, "digest": tag.manifest.digest, "aliases": aliases })).into_response())
 }
 

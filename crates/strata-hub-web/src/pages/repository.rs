@@ -266,10 +266,7 @@ async fn tags(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
         ..TagFilter::default()
     };
     let (total, rows) = visit.hub.tags(row, &filter).await.map_err(|error| Failure::of(visit, error))?;
-    let mut tags = Vec::with_capacity(rows.len());
-    for tag in &rows {
-        tags.push(tag_view(visit, row, tag, &head.card.path).await?);
-    }
+    let tags = tag_views(visit, row, &rows, &head.card.path).await?;
     let address = |number: u64| format!("{}/tags?{}", head.card.path, values.with("page", &number.to_string()));
     let (previous, next) =
         ((number > 1).then(|| address(number - 1)), (number.saturating_mul(PAGE) < total).then(|| address(number + 1)));
@@ -283,10 +280,15 @@ async fn tags(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
     Ok(page(Tags { frame, head, name, orders, tags, total, previous, next }))
 }
 
-async fn tag_view(visit: &Visit, row: &RepositoryRow, tag: &TagRow, path: &str) -> Result<TagView> {
-    let mut aliases = visit.hub.aliases(row, &tag.manifest.digest).await.map_err(|error| Failure::of(visit, error))?;
-    aliases.retain(|alias| *alias != tag.tag);
-    Ok(TagView::of(tag, aliases, path, visit.now))
+async fn tag_views(visit: &Visit, row: &RepositoryRow, tags: &[TagRow], path: &str) -> Result<Vec<TagView>> {
+    let digests: Vec<Digest> = tags.iter().map(|tag| tag.manifest.digest).collect();
+    let on_these = visit.hub.aliases(row, &digests).await.map_err(|error| Failure::of(visit, error))?;
+    let view = |tag: &TagRow| {
+        let others =
+            on_these.iter().filter(|other| other.manifest.digest == tag.manifest.digest && other.tag != tag.tag);
+        TagView::of(tag, others.map(|other| other.tag.clone()).collect(), path, visit.now)
+    };
+    Ok(tags.iter().map(view).collect())
 }
 
 /// Something that a tag pointed to.
@@ -314,11 +316,13 @@ struct TagPage {
 async fn one_tag(visit: &Visit, row: &RepositoryRow, head: Head, name: &str) -> Result {
     let failed = |error| Failure::of(visit, error);
     let found = match visit.hub.tag(row, name).await {
-        Ok(found) => found,
+        Ok(found) => [found],
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(Failure::not_found(visit, "tag")),
         Err(error) => return Err(failed(error)),
     };
-    let tag = tag_view(visit, row, &found, &head.card.path).await?;
+    let Some(tag) = tag_views(visit, row, &found, &head.card.path).await?.pop() else {
+        return Err(Failure::not_found(visit, "tag"));
+    };
     let history = visit.hub.tag_history(row, name, HISTORY).await.map_err(failed)?;
     let history = history.into_iter().map(|entry| {
         let digest = entry.digest.map(|digest| digest.to_string()).unwrap_or_default();

@@ -250,8 +250,8 @@ pub enum TagOrder {
 pub struct TagFilter {
     /// Only tags that contain this.
     pub name: Option<String>,
-    /// Only tags on this digest.
-    pub digest: Option<Digest>,
+    /// Only tags on these digests; on any when empty.
+    pub digests: Vec<Digest>,
     /// The order.
     pub order: TagOrder,
     /// How many to pass over.

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use http::{HeaderValue, Method, StatusCode};
 use strata_model::{Digest, MAX_MANIFEST_SIZE, MediaType, Tag, Target};
-use strata_store::registry::{MirroredManifest, NewManifest, NewTag, PublishedManifest, Pull, RegistryError, Replaces};
+use strata_store::registry::{
+    MirroredManifest, NewManifest, NewTag, PublishedManifest, Pull, PullAllowance, RegistryError, Replaces,
+};
 
 use super::{CONTENT_DIGEST, Call, content_headers, empty, is_not_modified, parse_digest, set, warning};
 use crate::admission::allowance_headers;
@@ -23,7 +25,12 @@ pub(super) async fn get(call: &Call<'_>, target: &str) -> Result {
     let target = parse_target(call, target)?;
     let is_pull = call.parts.method == Method::GET;
     let MirroredManifest { manifest, stale } = match call.upstream() {
-        Some(upstream) => upstream.manifest(&call.repository, &target).await?,
+        Some(upstream) => {
+            if is_pull {
+                refuse_spent(call).await?;
+            }
+            upstream.manifest(&call.repository, &target).await?
+        }
         None => {
             let manifest = match is_pull {
                 true => call.registry.manifest(&call.repository, &target).await?,
@@ -54,6 +61,15 @@ pub(super) async fn get(call: &Call<'_>, target: &str) -> Result {
     set(response.headers_mut(), headers);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     Ok(response)
+}
+
+/// Refuses whoever has no pull left, before another registry is asked for what will not be served.
+async fn refuse_spent(call: &Call<'_>) -> Result<()> {
+    let access = &call.service.access;
+    if let Some(PullAllowance { remaining: 0, .. }) = access.pull_allowance(&call.caller, false).await? {
+        access.pull_allowance(&call.caller, true).await?;
+    }
+    Ok(())
 }
 
 /// `PUT`: end-7a, and end-7b with tags as parameters.

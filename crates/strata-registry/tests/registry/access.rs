@@ -4,9 +4,12 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use reqwest::StatusCode;
-use strata_model::{Digest, Repository};
+use strata_model::{Digest, Repository, Target};
 use strata_registry::{RegistryRules, RegistryService};
-use strata_store::registry::{Access, Action, Caller, Credentials, Need, Pull, PullAllowance, Refusal};
+use strata_store::registry::{
+    Access, Action, Caller, Credentials, MirrorName, MirroredBlob, MirroredManifest, Need, Place, Pull, PullAllowance,
+    Refusal, RegistryError, Upstream,
+};
 use strata_testkit::Image;
 
 use crate::support::{Answer, Server};
@@ -264,4 +267,54 @@ async fn pulls_are_counted_and_limited() {
     let pulls = house.pulls.lock().unwrap();
     assert_eq!(pulls.len(), 2, "neither HEAD nor what was refused counts");
     assert!(pulls.iter().all(|pull| pull.tag.as_deref() == Some("latest") && pull.digest == image.digest()));
+}
+
+/// Another registry that counts how often it is asked, and has nothing.
+#[derive(Default)]
+struct Elsewhere(std::sync::atomic::AtomicUsize);
+
+impl Elsewhere {
+    fn asked(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+#[async_trait]
+impl Upstream for Elsewhere {
+    fn place(&self, written: &Repository, _namespace: Option<&str>) -> Place {
+        let repository = format!("mirror/{written}").parse().unwrap();
+        Place::MirrorUnlessHere(MirrorName { repository, namespace: None, requires_sign_in: false })
+    }
+
+    async fn manifest(&self, mirror: &Repository, target: &Target) -> Result<MirroredManifest, RegistryError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Err(RegistryError::ManifestUnknown { repository: mirror.to_string(), target: target.to_string() })
+    }
+
+    async fn blob(&self, mirror: &Repository, digest: &Digest, _offset: u64) -> Result<MirroredBlob, RegistryError> {
+        Err(RegistryError::BlobUnknown { repository: mirror.to_string(), digest: *digest })
+    }
+
+    async fn blob_size(&self, mirror: &Repository, digest: &Digest) -> Result<u64, RegistryError> {
+        Err(RegistryError::BlobUnknown { repository: mirror.to_string(), digest: *digest })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_no_pull_left_sets_no_other_registry_to_work() {
+    let elsewhere = std::sync::Arc::new(Elsewhere::default());
+    let house = House { pull_limit: Some(1), ..House::default() };
+    let service = RegistryService {
+        access: std::sync::Arc::new(house),
+        upstream: Some(elsewhere.clone()),
+        ..RegistryService::default()
+    };
+    let server = Server::with(RegistryRules::default(), service).await;
+    push(&server, "public/app", "latest", &Image::small("x")).await.is(StatusCode::CREATED);
+    let get = async |path: &str| send(&server, Some("bob"), "GET", path, b"").await;
+    get("/v2/other/app/manifests/latest").await.fails(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN");
+    assert_eq!(elsewhere.asked(), 1, "what was not found is no pull");
+    get("/v2/public/app/manifests/latest").await.is(StatusCode::OK);
+    get("/v2/other/app/manifests/latest").await.fails(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS");
+    assert_eq!(elsewhere.asked(), 1);
 }

@@ -11,6 +11,9 @@
 //! 5. A quick check of the copy: every file that its catalog names is there in full. Where collection removed one between
 //!    3 and 4, both are done again.
 //! 6. `backup.json`, synced: only now it is a backup, and `restore` takes it.
+//!
+//! A file `strata-unfinished` lies in the target of a backup or a restoration from before the first copy until after the last. Whoever
+//! finds it there begins anew; no hub opens what it lies in. So a kill at any moment costs the time and nothing else.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use strata_cli::{BackupReport, HubResult};
 use strata_store::{Depth, Durability, Repair};
 
-use super::{CATALOG, FILES, RECORDS};
+use super::{CATALOG, FILES, RECORDS, UNFINISHED};
 
 const SEAL: &str = "backup.json";
 /// How often catalog and new files are copied until they agree.
@@ -72,12 +75,15 @@ pub(super) async fn back_up(root: &Path, to: &Path) -> HubResult<BackupReport> {
     let sealed = Sealed { format: FORMAT, time, files: report.files, bytes: report.bytes };
     sync(to)?;
     fs::write(to.join(SEAL), serde_json::to_vec_pretty(&sealed)?)?;
-    sync(to)?;
+    end(to)?;
     Ok(report)
 }
 
 /// Makes a hub below `root`, which must hold none, from a backup.
 pub(super) async fn restore(from: &Path, root: &Path) -> HubResult<BackupReport> {
+    if from.join(UNFINISHED).exists() {
+        return Err(format!("{} is no complete backup: it was not written to the end", from.display()).into());
+    }
     let sealed = fs::read(from.join(SEAL))
         .map_err(|cause| format!("{} is no complete backup: reading {SEAL}: {cause}", from.display()))?;
     let sealed: Sealed =
@@ -95,7 +101,7 @@ pub(super) async fn restore(from: &Path, root: &Path) -> HubResult<BackupReport>
     }
     let problems = problems(root, Durability::Synced).await?;
     problems.iter().for_each(|problem| tracing::warn!("the backup is damaged: {problem}"));
-    sync(root)?;
+    end(root)?;
     Ok(report)
 }
 
@@ -106,15 +112,39 @@ async fn problems(root: &Path, durability: Durability) -> HubResult<Vec<String>>
     Ok(open.map(|problem| format!("{}: {}", problem.what, problem.cause)).collect())
 }
 
-/// An empty directory for its owner only.
+/// An empty directory for its owner only, marked as unfinished. What an attempt left that was killed goes.
 fn begin(directory: &Path) -> HubResult<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|cause| format!("making {}: {cause}", directory.display()))?;
-    if fs::read_dir(directory)?.next().is_some() {
+    let mark = directory.join(UNFINISHED);
+    if mark.exists() {
+        clear(directory).map_err(|cause| format!("clearing {}: {cause}", directory.display()))?;
+    } else if fs::read_dir(directory)?.next().is_some() {
         return Err(format!("{} is not empty", directory.display()).into());
     }
+    fs::write(mark, "")?;
+    Ok(sync(directory)?)
+}
+
+/// Removes what an unfinished attempt wrote, the mark excepted.
+fn clear(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != UNFINISHED {
+            fs::remove_file(entry.path())?;
+        }
+    }
     Ok(())
+}
+
+/// Takes the mark away once everything is on the disk.
+fn end(directory: &Path) -> io::Result<()> {
+    sync(directory)?;
+    fs::remove_file(directory.join(UNFINISHED))?;
+    sync(directory)
 }
 
 async fn copy_database(from: &Path, to: &Path) -> HubResult<()> {

@@ -1,0 +1,109 @@
+//! `screenshots`: pictures of the hub's pages for the README, taken in Chromium from the hub of the demo.
+
+use crate::demo::hub::{Hub, PASSWORD};
+use crate::demo::terminal::Terminal;
+use crate::demo::{self};
+use crate::{packages, workspace};
+use anyhow::{Context as _, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use strata_testkit::browser::{Browser, Screen};
+
+const FOLDER: &str = "docs/images";
+/// Most bytes of one picture and of all.
+const LARGEST: usize = 120_000;
+const ALL: usize = 1_500_000;
+
+const LAPTOP: Screen = Screen { width: 1200, height: 800, is_dark: false };
+const NIGHT: Screen = Screen { width: 1200, height: 800, is_dark: true };
+const TELEPHONE: Screen = Screen { width: 360, height: 740, is_dark: false };
+
+/// (file without ending, who looks, path, on what)
+const PICTURES: &[(&str, &str, &str, Screen)] = &[
+    ("home", "", "/", LAPTOP),
+    ("home-dark", "", "/", NIGHT),
+    ("home-telephone", "", "/", TELEPHONE),
+    ("search", "", "/search?q=app", LAPTOP),
+    ("repository", "alice", "/_/base", LAPTOP),
+    ("tags", "", "/_/certificates/tags", LAPTOP),
+    ("tags-telephone", "", "/_/certificates/tags", TELEPHONE),
+    ("tag", "alice", "/r/acme/worker/tags/latest", LAPTOP),
+    ("dockerfile", "", "/r/acme/app/dockerfile", LAPTOP),
+    ("layers", "", "/r/acme/app/tags/1.1/layers", LAPTOP),
+    ("layers-dark", "", "/r/acme/app/tags/1.1/layers", NIGHT),
+    ("layers-telephone", "", "/r/acme/app/tags/1.1/layers", TELEPHONE),
+    ("layer-files", "", "/r/acme/app/tags/1.1/layers/4", LAPTOP),
+    ("files", "", "/r/acme/app/tags/1.1/files", LAPTOP),
+    ("compare", "", "/r/acme/app/compare?from=1.0&to=1.1", LAPTOP),
+    ("trust", "", "/_/curl/trust", LAPTOP),
+    ("publisher", "", "/u/acme", LAPTOP),
+    ("my-repositories", "alice", "/my", LAPTOP),
+    ("new-repository", "alice", "/new", LAPTOP),
+    ("settings", "alice", "/r/acme/app/settings", LAPTOP),
+    ("settings-delete", "alice", "/r/acme/app/settings/delete?tag=1.0", LAPTOP),
+    ("members", "alice", "/orgs/acme/members", LAPTOP),
+    ("tokens", "alice", "/account/tokens", LAPTOP),
+    ("administration", "admin", "/admin/users", LAPTOP),
+    ("storage", "admin", "/admin/storage", LAPTOP),
+    ("sign-in", "", "/sign-in", LAPTOP),
+    ("not-found", "", "/r/acme/nothing", LAPTOP),
+];
+
+/// Runs the command: `[--strata PATH] [--into FOLDER]`.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let (mut strata, mut folder) = (None, workspace::root().join(FOLDER));
+    for pair in arguments.chunks(2) {
+        match pair {
+            [flag, path] if flag == "--strata" => strata = Some(PathBuf::from(path)),
+            [flag, path] if flag == "--into" => folder = path.into(),
+            other => bail!("unknown arguments {other:?}"),
+        }
+    }
+    packages::ensure(packages::FOR_BROWSER);
+    let strata = strata.map_or_else(demo::built, Ok)?;
+    let store = tempfile::Builder::new().prefix("strata-screenshots-").tempdir()?;
+    let hub = Hub::start(&strata, store.path())?;
+    demo::fill(&Terminal::new(strata, store.path()), &hub, store.path())?;
+    take(&hub, &folder)
+}
+
+fn take(hub: &Hub, folder: &Path) -> Result<()> {
+    let browser = Browser::start().context("chromium and chromedriver are not here")?;
+    fs::create_dir_all(folder)?;
+    let (mut viewer, mut all) = ("", 0);
+    for (name, wanted, path, screen) in PICTURES {
+        browser.show_on(*screen);
+        if viewer != *wanted {
+            sign_in(hub, &browser, wanted);
+            viewer = wanted;
+        }
+        browser.open(&format!("http://{}{path}", hub.address));
+        let picture = picture(&browser)?;
+        println!("{name}.webp: {} kB", picture.len() / 1000);
+        ensure!(picture.len() <= LARGEST, "{name} has {} bytes", picture.len());
+        all += picture.len();
+        fs::write(folder.join(name).with_extension("webp"), picture)?;
+    }
+    ensure!(all <= ALL, "the pictures have {all} bytes");
+    Ok(())
+}
+
+fn sign_in(hub: &Hub, browser: &Browser, account: &str) {
+    browser.devtools("Network.clearBrowserCookies", json!({}));
+    if !account.is_empty() {
+        browser.open(&format!("http://{}/sign-in", hub.address));
+        browser.fill("#name", account);
+        browser.fill("#password", PASSWORD);
+        browser.click("main button.primary");
+        browser.wait_for("form[action='/sign-out']");
+    }
+}
+
+/// What the screen shows.
+fn picture(browser: &Browser) -> Result<Vec<u8>> {
+    let taken = browser.devtools("Page.captureScreenshot", json!({ "format": "webp", "quality": 80 }));
+    STANDARD.decode(taken["data"].as_str().context("a picture")?).context("reading a picture")
+}
