@@ -27,6 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) use bundle::{cgroup_path, configuration, mount_root};
+#[cfg(test)]
 pub(crate) use capabilities::number as capability_number;
 pub(crate) use executable::Executable;
 pub(crate) use hooks::Subject;

@@ -59,6 +59,8 @@ fn container(runtime: &Runtime, script: &str, terminal: bool, change: impl FnOnc
                 "devices": [
                     { "allow": false, "access": "rwm" },
                     { "allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm" },
+                    { "allow": true, "type": "c", "major": 136, "access": "rwm" },
+                    { "allow": true, "type": "c", "major": 5, "minor": 2, "access": "rwm" },
                 ],
             },
         },

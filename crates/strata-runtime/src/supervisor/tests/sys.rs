@@ -18,18 +18,18 @@ static ENTRY: extern "C" fn() = entry;
 extern "C" fn entry() {
     let mut arguments = std::env::args_os();
     let (program, directory) = (arguments.next(), arguments.next());
-    let Some(directory) = directory else { return };
-    if program.is_some_and(|program| program == PROGRAM) {
-        let directory = Path::new(&directory);
-        if directory.join("config.json").exists() {
-            crate::entry();
-        } else {
+    let directory = directory.as_deref().map(Path::new);
+    match (directory, std::env::var(STARTER)) {
+        (Some(directory), _)
+            if program.is_some_and(|program| program == PROGRAM) && !directory.join("config.json").exists() =>
+        {
             supervise(directory, Plain::new);
         }
-    } else if let Ok(stage) = std::env::var(STARTER) {
-        start::die_at(Path::new(&directory), &stage);
-    } else {
-        return;
+        (Some(directory), Ok(stage)) => start::die_at(directory, &stage),
+        _ => match crate::entry() {
+            Some(_) => {}
+            None => return,
+        },
     }
     std::process::exit(0);
 }
