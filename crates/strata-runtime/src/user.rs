@@ -22,7 +22,7 @@ pub struct Identity {
     pub uid: u32,
     /// Its first group.
     pub gid: u32,
-    /// All groups that it is in besides.
+    /// All groups that it is in, the first among them.
     pub groups: Vec<u32>,
     /// Its directory; `/` when it has none.
     pub home: PathBuf,
@@ -84,6 +84,8 @@ impl Accounts {
                 known.as_ref().map_or(0, |known| known.gid)
             }
         };
+        // The first group is named among the others too, so that it cannot be left (CVE-2022-36109).
+        groups.insert(0, gid);
         for group in additional {
             groups.push(self.gid(group)?);
         }
@@ -196,17 +198,17 @@ mod tests {
             Some(Identity { uid, gid, groups: groups.to_vec(), home: home.into() })
         };
         for (user, additional, expected) in [
-            ("", &[][..], identity(0, 0, &[], "/root")),
-            ("root", &[], identity(0, 0, &[], "/root")),
-            ("www-data", &[], identity(33, 33, &[4], "/var/www")),
-            ("33", &[], identity(33, 33, &[4], "/var/www")),
-            ("developer", &["adm", "1234"], identity(1000, 1000, &[4, 999, 1234], "/home/developer")),
-            ("developer:www-data", &[], identity(1000, 33, &[], "/home/developer")),
-            ("developer:", &[], identity(1000, 1000, &[4, 999], "/home/developer")),
-            ("4711", &[], identity(4711, 0, &[], "/")),
-            ("4711:4712", &[], identity(4711, 4712, &[], "/")),
+            ("", &[][..], identity(0, 0, &[0], "/root")),
+            ("root", &[], identity(0, 0, &[0], "/root")),
+            ("www-data", &[], identity(33, 33, &[33, 4], "/var/www")),
+            ("33", &[], identity(33, 33, &[33, 4], "/var/www")),
+            ("developer", &["adm", "1234"], identity(1000, 1000, &[1000, 4, 999, 1234], "/home/developer")),
+            ("developer:www-data", &[], identity(1000, 33, &[33], "/home/developer")),
+            ("developer:", &[], identity(1000, 1000, &[1000, 4, 999], "/home/developer")),
+            ("4711", &[], identity(4711, 0, &[0], "/")),
+            ("4711:4712", &[], identity(4711, 4712, &[4712], "/")),
             // A name of digits comes before a number.
-            ("1000", &[], identity(7, 8, &[], "/")),
+            ("1000", &[], identity(7, 8, &[8], "/")),
             ("nobody", &[], None),
             ("root:nobody", &[], None),
             ("2147483648", &[], None),

@@ -83,7 +83,8 @@ impl Sets {
 
     /// All that this process may have: for `exec --privileged`.
     pub(super) fn all() -> Sets {
-        let all = known();
+        let own = rustix::thread::capabilities(None).map_or(0, |sets| sets.permitted.bits());
+        let all = known() & own;
         Sets { bounding: all, effective: all, inheritable: 0, permitted: all, ambient: 0 }
     }
 

@@ -113,8 +113,7 @@ impl Init<'_> {
                 Some(master)
             }
         };
-        inside.sysctl()?;
-        inside.protect()?;
+        inside.finish()?;
         Ok(terminal)
     }
 

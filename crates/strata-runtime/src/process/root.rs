@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceType, Mount, Spec};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, chmodat, chownat, fstat, makedev, mknodat, openat, symlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, chmodat, chownat, fstat, makedev, mknodat, openat,
+    openat2, symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags as Attributes;
@@ -85,9 +86,10 @@ impl<'a> Root<'a> {
             self.devices()?;
         }
         if let Some(process) = self.spec.process() {
-            directory_inside(self.directory.as_fd(), process.cwd())?;
+            directory_inside(self.root(), process.cwd())?;
         }
-        Ok(())
+        self.sysctl()?;
+        self.protect()
     }
 
     fn mount(&self, mount: &Mount) -> Result<(), Failure> {
@@ -235,41 +237,17 @@ impl<'a> Root<'a> {
         Ok(Detached::copy(source.as_fd(), false, &device.path)?.attach(at.as_fd(), &device.path)?)
     }
 
-    /// Makes it the root of this process. What is left is done by path, on what is inside.
-    pub(super) fn enter(self) -> Result<Inside<'a>, Failure> {
-        strata_rootfs::pivot(self.directory.as_fd())?;
-        Ok(Inside { spec: self.spec, linux: self.linux, null: self.null })
-    }
-
-    fn root(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
-    }
-}
-
-/// The root after the pivot.
-pub(super) struct Inside<'a> {
-    spec: &'a Spec,
-    linux: &'a Linux,
-    null: OwnedFd,
-}
-
-impl Inside<'_> {
-    /// `/dev/console` is the slave of the terminal.
-    pub(super) fn console(&self, slave: BorrowedFd<'_>) -> Result<(), Failure> {
-        let path = Path::new("/dev/console");
-        let root = open_source(Path::new("/"))?;
-        let at = target_inside(root.as_fd(), path, TargetKind::File)?;
-        Ok(Detached::copy(slave, false, path)?.attach(at.as_fd(), path)?)
-    }
-
     /// Kernel settings of this container's namespaces.
-    pub(super) fn sysctl(&self) -> Result<(), Failure> {
+    fn sysctl(&self) -> Result<(), Failure> {
         const PROC: i64 = 0x9fa0;
         for (name, value) in self.linux.sysctl().iter().flatten() {
             let path = sysctl_path(name);
             let failed =
                 |cause: std::io::Error| Failure::system(Stage::Limits, format!("setting {name} to {value}"), cause);
-            let file = fs::OpenOptions::new().write(true).open(&path).map_err(failed)?;
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+            let file = openat2(self.root(), &path, flags, Mode::empty(), resolve);
+            let file = fs::File::from(file.map_err(|cause| failed(cause.into()))?);
             let kind = rustix::fs::fstatfs(&file).map_err(|cause| failed(cause.into()))?.f_type;
             if i64::from(kind) != PROC {
                 return Err(Failure::new(Stage::Limits, format!("setting {name}: /proc is not the kernel's")));
@@ -279,10 +257,9 @@ impl Inside<'_> {
         Ok(())
     }
 
-    /// What may not be written, what may not be seen, and the root itself.
-    pub(super) fn protect(&self) -> Result<(), Failure> {
-        let root = open_source(Path::new("/"))?;
-        let existing = |path: &str| match open_inside(root.as_fd(), Path::new(path)) {
+    /// What may not be written and what may not be seen.
+    fn protect(&self) -> Result<(), Failure> {
+        let existing = |path: &str| match open_inside(self.root(), Path::new(path)) {
             Ok(there) => Ok(Some(there)),
             Err(RootfsError::System { cause, .. }) if is_missing(&cause) => Ok(None),
             Err(error) => Err(Failure::from(error)),
@@ -317,6 +294,38 @@ impl Inside<'_> {
                 Detached::copy(self.null.as_fd(), false, path)?.attach(there.as_fd(), path)?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes it the root of this process. What is left is done by path, on what is inside.
+    pub(super) fn enter(self) -> Result<Inside<'a>, Failure> {
+        strata_rootfs::pivot(self.directory.as_fd())?;
+        Ok(Inside { spec: self.spec, linux: self.linux })
+    }
+
+    fn root(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+}
+
+/// The root after the pivot.
+pub(super) struct Inside<'a> {
+    spec: &'a Spec,
+    linux: &'a Linux,
+}
+
+impl Inside<'_> {
+    /// `/dev/console` is the slave of the terminal.
+    pub(super) fn console(&self, slave: BorrowedFd<'_>) -> Result<(), Failure> {
+        let path = Path::new("/dev/console");
+        let root = open_source(Path::new("/"))?;
+        let at = target_inside(root.as_fd(), path, TargetKind::File)?;
+        Ok(Detached::copy(slave, false, path)?.attach(at.as_fd(), path)?)
+    }
+
+    /// What holds for the root itself.
+    pub(super) fn finish(&self) -> Result<(), Failure> {
+        let root = open_source(Path::new("/"))?;
         if let Some((propagation, recursive)) = self.linux.rootfs_propagation().as_deref().and_then(propagation) {
             strata_rootfs::change_propagation(root.as_fd(), propagation, recursive, Path::new("/"))?;
         }

@@ -50,8 +50,11 @@ pub(super) fn reset_signals() {
         let mut none = std::mem::zeroed::<libc::sigset_t>();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        // The C library does not change the signals that it keeps for itself, which may be ignored all the same: the
+        // kernel's `struct sigaction` of zeros is the default without flags, its mask has eight bytes.
+        let default = [0u64; 4];
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, std::ptr::null_mut::<u64>(), 8);
         }
     }
 }
