@@ -27,9 +27,11 @@ pub struct StoreUsage {
     pub images: Vec<ImageUsage>,
     /// Sizes of all layers that images have, each chain once: docker's SIZE.
     pub layers_size: u64,
-    /// How many images are mounted.
+    /// How many containers each image has.
+    pub containers: HashMap<ImageId, usize>,
+    /// How many images are mounted or have a container.
     pub active: usize,
-    /// Sizes of the layers of mounted images, each chain once.
+    /// Sizes of the layers of those images, each chain once.
     pub in_use: u64,
     /// Sizes of layers that no image has: what failed transfers finished, until it is pruned or taken up.
     pub left_behind: u64,
@@ -75,7 +77,11 @@ pub async fn usage(store: &Store, mounted: &[MountedImage]) -> Result<StoreUsage
         }
     }
     usage.layers_size = users.values().map(|(size, _)| size).sum();
-    let active: HashSet<ImageId> = mounted.iter().map(|mounted| mounted.image).collect();
+    let mut active: HashSet<ImageId> = mounted.iter().map(|mounted| mounted.image).collect();
+    for container in txn.containers().await? {
+        *usage.containers.entry(container.image).or_default() += 1;
+        active.insert(container.image);
+    }
     let chains_in_use: HashSet<ChainId> =
         active.iter().filter_map(|id| chains.get(id)).flatten().map(|(chain, _)| *chain).collect();
     usage.active = active.iter().filter(|id| chains.contains_key(*id)).count();

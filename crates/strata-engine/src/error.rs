@@ -13,6 +13,21 @@ pub enum EngineError {
     /// No local image answers to this text.
     #[error("No such image: {0}")]
     NoSuchImage(String),
+    /// No container, volume or network answers to a text.
+    #[error("{message}")]
+    NotFound {
+        /// Docker's words.
+        message: String,
+    },
+    /// Something that does not go together with the state of a container, volume or network.
+    #[error("{message}")]
+    Refused {
+        /// Docker's words.
+        message: String,
+    },
+    /// A container's process could not be looked at or changed.
+    #[error(transparent)]
+    Runtime(#[from] strata_runtime::RuntimeError),
     /// A name that may not be pulled.
     #[error("'{0}' is a reserved name")]
     ReservedName(String),
@@ -75,10 +90,13 @@ impl EngineError {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            EngineError::NoSuchImage(_) => ErrorKind::NotFound,
+            EngineError::NoSuchImage(_) | EngineError::NotFound { .. } => ErrorKind::NotFound,
+            EngineError::Runtime(error) => error.kind(),
             EngineError::ReservedName(_) => ErrorKind::Denied,
             EngineError::Reference(_) | EngineError::Invalid { .. } => ErrorKind::Invalid,
-            EngineError::Conflict { .. } | EngineError::Mounted { .. } => ErrorKind::Conflict,
+            EngineError::Conflict { .. } | EngineError::Mounted { .. } | EngineError::Refused { .. } => {
+                ErrorKind::Conflict
+            }
             EngineError::Unsupported { .. } => ErrorKind::Unsupported,
             EngineError::File { .. } => ErrorKind::Storage,
             EngineError::Store(error) => error.kind(),

@@ -4,7 +4,7 @@
 //! buffer. Names come sorted, each directory before what is in it; of a file with several names the first has the content,
 //! the others are hard links to it. The same image gives the same bytes.
 
-mod header;
+pub(crate) mod header;
 
 use std::collections::HashMap;
 use std::io::{self, Write};

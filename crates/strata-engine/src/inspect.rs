@@ -146,7 +146,7 @@ fn go_time(text: Option<&str>) -> String {
     }
 }
 
-fn nanosecond_time(time: i64) -> String {
+pub(crate) fn nanosecond_time(time: i64) -> String {
     match jiff::Timestamp::from_nanosecond(i128::from(time)) {
         Ok(timestamp) if time != 0 => strata_format::timestamp::to_rfc3339(timestamp),
         _ => "0001-01-01T00:00:00Z".into(),

@@ -8,6 +8,7 @@
 
 mod change;
 mod compress;
+mod container;
 mod copy;
 mod df;
 mod error;
@@ -17,6 +18,7 @@ mod files;
 mod history;
 mod import;
 mod inspect;
+mod label_filter;
 mod layout_directory;
 mod list;
 mod load;
@@ -32,7 +34,15 @@ mod save;
 mod tag;
 mod tags;
 mod view;
+mod volume;
 
+pub use container::{
+    CommitRequest, ContainerDocument, ContainerFilter, ContainerSize, ContainerSummary, CreateRequest, Created,
+    PathChange, PathChangeKind, PrunedContainers, RemoveContainer, commit_container, container_changes,
+    container_directory, container_size, create_container, document, export_container, find_container,
+    inspect_container, list_containers, prune_containers, remove_container, rename_container, running_containers,
+    short_id, state_json, sweep_containers,
+};
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
 pub use df::{ImageUsage, StoreUsage, usage};
 pub use error::{EngineError, Result};
@@ -60,3 +70,7 @@ pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
 pub use tag::{parse_target, tag};
 pub use tags::{TagInfo, tags};
 pub use view::{ViewPolicy, image_view, prepare_view};
+pub use volume::{
+    PrunedVolumes, VolumeDocument, VolumeFilter, VolumeInfo, create_volume, find_volume, list_volumes, prune_volumes,
+    remove_volume,
+};

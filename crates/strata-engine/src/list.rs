@@ -6,6 +6,7 @@ use strata_format::glob;
 use strata_model::{ImageId, Reference};
 use strata_store::{DigestNameRow, ImageRow, NameRow, ReadTxn, Store};
 
+use crate::label_filter::Labels;
 use crate::{EngineError, Result, find_image, load_documents};
 
 /// What to list.
@@ -37,18 +38,11 @@ pub struct ImageSummary {
 pub struct ImageFilter {
     references: Vec<String>,
     dangling: Option<bool>,
-    labels: Vec<Label>,
+    labels: Labels,
     /// Created before this time.
     before: Option<i64>,
     /// Created after this time.
     since: Option<i64>,
-}
-
-#[derive(Clone, Debug)]
-struct Label {
-    key: String,
-    value: Option<String>,
-    wanted: bool,
 }
 
 impl ImageFilter {
@@ -68,13 +62,7 @@ impl ImageFilter {
                     parsed.references.push(value.clone());
                 }
                 "dangling" => parsed.dangling = Some(parse_bool(key, value)?),
-                "label" | "label!" => {
-                    let (name, text) = match value.split_once('=') {
-                        Some((name, text)) => (name, Some(text.to_owned())),
-                        None => (value.as_str(), None),
-                    };
-                    parsed.labels.push(Label { key: name.to_owned(), value: text, wanted: key == "label" });
-                }
+                "label" | "label!" => parsed.labels.push(value, key == "label"),
                 "before" => parsed.limit_before(find_image(store, value, None).await?.row.created),
                 "since" => parsed.limit_since(find_image(store, value, None).await?.row.created),
                 "until" => parsed.limit_before(parse_until(store, value)?),
@@ -119,17 +107,6 @@ impl ImageFilter {
         self.before.is_none_or(|before| created < before) && self.since.is_none_or(|since| created > since)
     }
 
-    fn accepts_labels(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.labels.iter().all(|label| {
-            let found = labels.get(&label.key);
-            let equal = match &label.value {
-                None => found.is_some(),
-                Some(value) => found == Some(value),
-            };
-            equal == label.wanted
-        })
-    }
-
     /// Whether a pattern matches this reference: its whole familiar form, or its familiar name.
     fn accepts_reference(&self, reference: &Reference) -> bool {
         let matches = |pattern: &String, text: &str| glob::matches(pattern, text).unwrap_or(false);
@@ -142,7 +119,7 @@ impl ImageFilter {
     fn apply(&self, mut summary: ImageSummary) -> Option<ImageSummary> {
         if self.dangling.is_some_and(|dangling| dangling != summary.is_dangling)
             || !self.accepts_time(summary.row.created)
-            || !self.accepts_labels(&summary.labels)
+            || !self.labels.accept(&summary.labels)
         {
             return None;
         }
@@ -212,7 +189,7 @@ pub fn digest_reference(row: &DigestNameRow) -> Option<Reference> {
     Reference::parse(&format!("{}@{}", row.repository, row.digest)).ok()
 }
 
-fn parse_bool(key: &str, value: &str) -> Result<bool> {
+pub(crate) fn parse_bool(key: &str, value: &str) -> Result<bool> {
     match value {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
@@ -221,7 +198,7 @@ fn parse_bool(key: &str, value: &str) -> Result<bool> {
 }
 
 /// Nanoseconds since 1970 of an `until` value: a duration before now, seconds since 1970, or a date.
-fn parse_until(store: &Store, value: &str) -> Result<i64> {
+pub(crate) fn parse_until(store: &Store, value: &str) -> Result<i64> {
     let now = jiff::Timestamp::from_nanosecond(i128::from(store.now()))
         .map_err(|error| EngineError::invalid(error.to_string()))?
         .to_zoned(jiff::tz::TimeZone::system());

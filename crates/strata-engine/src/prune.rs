@@ -1,7 +1,8 @@
 //! `image prune`: many removals in one transaction, so that a dry run and the real thing are one code.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use strata_model::ImageId;
 use strata_store::{NameRow, Store, WriteTxn};
 
 use crate::list::{ImageFilter, ImageSummary, summaries};
@@ -51,7 +52,10 @@ pub async fn prune(store: &Store, request: &PruneRequest) -> Result<Removed> {
         found.retain(|summary| summary.row.used < limit);
     }
     let kept = request.keep.map(|keep| names_to_keep(&found, keep)).unwrap_or_default();
-    let mut removal = Removal::new(store, &request.mounted);
+    let in_use: HashSet<ImageId> = txn.containers().await?.into_iter().map(|container| container.image).collect();
+    found.retain(|summary| !in_use.contains(&summary.row.id));
+    // What a container uses, running or not, is left alone above.
+    let mut removal = Removal::new(store, &request.mounted, &[]);
     // First: what images hold besides must not be counted twice.
     removal.leftovers(&mut *txn).await?;
     for summary in &found {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use strata_model::{ChainId, DiffId, ImageId, Platform, Reference};
 use strata_store::{Collection, DigestNameRow, ImageRow, NameRow, ReadTxn, Store, WriteTxn};
 
+use crate::container::short_id;
 use crate::list::{digest_reference, name_reference};
 use crate::lookup::{FoundBy, find_image_in};
 use crate::mount_record::MountedImage;
@@ -42,15 +43,18 @@ pub struct RemoveOptions<'a> {
     pub platform: Option<&'a Platform>,
     /// The images that are mounted: they stay, and are told of.
     pub mounted: &'a [MountedImage],
+    /// IDs of the containers that run: their images stay.
+    pub running: &'a [String],
 }
 
 /// Removes what `text` means, by docker's rules.
 ///
 /// # Errors
-/// `NoSuchImage`; `Conflict` when it has several names and `force` is not given; `Mounted`.
+/// `NoSuchImage`; `Conflict` when it has several names or a container uses it and `force` is not given, and when one that
+/// runs uses it; `Mounted`.
 pub async fn remove_one(store: &Store, text: &str, options: &RemoveOptions<'_>) -> Result<Removed> {
     let mut txn = store.write("removing an image").await?;
-    let mut removal = Removal::new(store, options.mounted);
+    let mut removal = Removal::new(store, options.mounted, options.running);
     removal.by_text(&mut *txn, text, options).await?;
     removal.commit(txn).await
 }
@@ -61,7 +65,7 @@ pub async fn remove_one(store: &Store, text: &str, options: &RemoveOptions<'_>) 
 /// As [`remove_one`].
 pub async fn plan_remove(store: &Store, text: &str, options: &RemoveOptions<'_>) -> Result<Removed> {
     let mut txn = store.write("planning a removal").await?;
-    let mut removal = Removal::new(store, options.mounted);
+    let mut removal = Removal::new(store, options.mounted, options.running);
     removal.by_text(&mut *txn, text, options).await?;
     removal.roll_back(txn).await
 }
@@ -90,13 +94,15 @@ pub async fn expand_wildcards(store: &Store, text: &str) -> Result<Vec<String>> 
 pub(crate) struct Removal<'a> {
     store: &'a Store,
     mounted: &'a [MountedImage],
+    /// IDs of the containers that run.
+    running: &'a [String],
     removed: Removed,
     collection: Collection,
 }
 
 impl<'a> Removal<'a> {
-    pub(crate) fn new(store: &'a Store, mounted: &'a [MountedImage]) -> Removal<'a> {
-        Removal { store, mounted, removed: Removed::default(), collection: Collection::default() }
+    pub(crate) fn new(store: &'a Store, mounted: &'a [MountedImage], running: &'a [String]) -> Removal<'a> {
+        Removal { store, mounted, running, removed: Removed::default(), collection: Collection::default() }
     }
 
     pub(crate) async fn commit(mut self, txn: Box<dyn WriteTxn>) -> Result<Removed> {
@@ -116,10 +122,58 @@ impl<'a> Removal<'a> {
     async fn by_text(&mut self, txn: &mut dyn WriteTxn, text: &str, options: &RemoveOptions<'_>) -> Result<()> {
         let found = find_image_in(&*txn, text, options.platform).await?;
         match found.by {
-            FoundBy::Name(name) => self.by_name(txn, &found.row, &name, options.force).await,
+            FoundBy::Name(name) => {
+                self.check_last_name(&*txn, &found.row, &name, text, options.force).await?;
+                self.by_name(txn, &found.row, &name, options.force).await
+            }
             FoundBy::Digest(name) => self.by_digest_name(txn, &found.row, &name, options.force).await,
             FoundBy::Id => self.by_id(txn, &found.row, options.force).await,
         }
+    }
+
+    /// Refuses to take the last name of an image away that a container uses.
+    async fn check_last_name(
+        &self,
+        txn: &dyn ReadTxn,
+        image: &ImageRow,
+        name: &NameRow,
+        shown: &str,
+        force: bool,
+    ) -> Result<()> {
+        let names = txn.names_of_image(&image.id).await?;
+        let digests = txn.digest_names_of_image(&image.id).await?;
+        let is_last = names.len() <= 1 && digests.iter().all(|digest| digest.repository == name.repository);
+        if force || !is_last {
+            return Ok(());
+        }
+        let Some(container) = txn.containers_of_image(&image.id).await?.into_iter().next() else { return Ok(()) };
+        Err(EngineError::Conflict {
+            message: format!(
+                "unable to remove repository reference {shown:?} (must force) - container {} is using its referenced image {}",
+                short_id(&container.id),
+                image.id.0.short()
+            ),
+        })
+    }
+
+    /// Refuses to delete an image that a container uses: never while one runs, else unless forced.
+    async fn check_containers(&self, txn: &dyn ReadTxn, image: &ImageRow, force: bool) -> Result<()> {
+        let containers = txn.containers_of_image(&image.id).await?;
+        let is_running = |id: &str| self.running.iter().any(|running| running == id);
+        let running = containers.iter().find(|row| is_running(&row.id));
+        let stopped = containers.first().filter(|_| !force);
+        let (container, how, what) = match (running, stopped) {
+            (Some(row), _) => (row, "cannot be forced", "running"),
+            (None, Some(row)) => (row, "must be forced", "stopped"),
+            (None, None) => return Ok(()),
+        };
+        Err(EngineError::Conflict {
+            message: format!(
+                "unable to delete {} ({how}) - image is being used by {what} container {}",
+                image.id.0.short(),
+                short_id(&container.id)
+            ),
+        })
     }
 
     /// Takes one tag away; with the last tag of a repository its digests go too, with the last reference the image.
@@ -172,6 +226,11 @@ impl<'a> Removal<'a> {
         last: Option<Reference>,
         force: bool,
     ) -> Result<()> {
+        // Docker leaves an image without names that a container still uses, and says nothing.
+        match self.check_containers(&*txn, image, force).await {
+            Err(EngineError::Conflict { .. }) => return Ok(()),
+            checked => checked?,
+        }
         let Some(target) = self.mount_point(&image.id) else { return self.delete(txn, image).await };
         if force {
             return Ok(());
@@ -211,6 +270,7 @@ impl<'a> Removal<'a> {
                 ),
             });
         }
+        self.check_containers(&*txn, image, force).await?;
         for name in &names {
             self.untag(txn, name).await?;
         }

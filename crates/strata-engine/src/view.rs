@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use strata_erofs::{Places, write_image};
 use strata_layer::ContentDigest;
-use strata_model::{ChainId, DiffId, ImageConfig, MAX_MANIFEST_SIZE, Manifest, Raw};
+use strata_model::{ChainId, DiffId, ImageConfig, ImageId, MAX_MANIFEST_SIZE, Manifest, Raw};
 use strata_store::{Acceptance, BlobBytes, ChunkWriter, ImageRow, OpenedView, PackFile, Store, StoreError};
 use strata_transfer::TransferError;
 
@@ -79,12 +79,20 @@ pub async fn prepare_view(store: &Store, image: &ImageRow, policy: ViewPolicy) -
 /// # Errors
 /// As [`image_view`].
 pub(crate) async fn erofs_image(store: &Store, image: &ImageRow) -> Result<Option<Arc<dyn BlobBytes>>> {
-    let layers = image_layers(store, image).await?;
-    let Some(chain) = ChainId::of(&layers) else { return Ok(None) };
+    erofs_image_of_layers(store, &image.id, &image_layers(store, image).await?).await
+}
+
+/// The same for an image by its layers; its ID names it in errors.
+pub(crate) async fn erofs_image_of_layers(
+    store: &Store,
+    image: &ImageId,
+    layers: &[DiffId],
+) -> Result<Option<Arc<dyn BlobBytes>>> {
+    let Some(chain) = ChainId::of(layers) else { return Ok(None) };
     if let Some(existing) = store.view(&chain).await? {
         return Ok(Some(existing));
     }
-    let opened = store.open_view(&image.id.to_string(), &layers).await?;
+    let opened = store.open_view(&image.to_string(), layers).await?;
     write_view(store, &chain, opened).await?;
     Ok(store.view(&chain).await?)
 }

@@ -48,15 +48,20 @@ fn clap_group(group: &Group, is_wanted: &dyn Fn(&Node) -> bool) -> Command {
 }
 
 fn clap_command(definition: &CommandDefinition) -> Command {
-    let arguments = Arg::new(ARGUMENTS).num_args(0..).action(ArgAction::Append).trailing_var_arg(definition.takes_all);
+    let is_trailing = definition.takes_all || definition.options_first;
+    let arguments = Arg::new(ARGUMENTS).num_args(0..).action(ArgAction::Append).trailing_var_arg(is_trailing);
     let mut command = Command::new(definition.name)
         .about(definition.about)
         .disable_help_flag(true)
         .disable_version_flag(true)
         .visible_aliases(definition.aliases.iter().copied())
         .hide(definition.is_hidden)
-        .arg(arguments.allow_hyphen_values(definition.takes_all))
-        .arg(help_flag());
+        .arg(arguments.allow_hyphen_values(definition.takes_all));
+    // Docker's `-h` of `run` is the host name.
+    command = match definition.flags.iter().any(|flag| flag.short == Some('h')) {
+        true => command.arg(clap_flag(&flag(HELP, FlagKind::Bool, "Print usage"))),
+        false => command.arg(help_flag()),
+    };
     for flag in &definition.flags {
         command = command.arg(clap_flag(flag));
     }

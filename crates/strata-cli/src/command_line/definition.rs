@@ -123,6 +123,8 @@ pub(crate) struct CommandDefinition {
     pub(crate) is_hidden: bool,
     /// Whether everything after the first word belongs to somebody else.
     pub(crate) takes_all: bool,
+    /// Whether flags after the first argument belong to what it runs.
+    pub(crate) options_first: bool,
     pub(crate) completes: Completes,
     /// Whether it starts logging by its own settings.
     pub(crate) logs_itself: bool,
@@ -148,6 +150,7 @@ impl CommandDefinition {
             runs_on: RunsOn::Caller,
             is_hidden: false,
             takes_all: false,
+            options_first: false,
             completes: Completes::Nothing,
             logs_itself: false,
             run,
@@ -202,6 +205,11 @@ impl CommandDefinition {
     #[must_use]
     pub(crate) fn hidden(self) -> CommandDefinition {
         CommandDefinition { is_hidden: true, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn options_first(self) -> CommandDefinition {
+        CommandDefinition { options_first: true, ..self }
     }
 
     #[must_use]

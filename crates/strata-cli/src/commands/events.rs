@@ -1,4 +1,4 @@
-//! `events`: what was done to images, and what is being done.
+//! `events`: what was done to images, containers and volumes, and what is being done.
 
 use std::time::Duration;
 
@@ -79,6 +79,8 @@ fn parse_time(text: &str, now: i64) -> Outcome<i64> {
 struct Filter {
     actions: Vec<String>,
     images: Vec<String>,
+    containers: Vec<String>,
+    volumes: Vec<String>,
     types: Vec<String>,
 }
 
@@ -89,6 +91,8 @@ impl Filter {
             match key.as_str() {
                 "event" => filter.actions.push(value),
                 "image" => filter.images.push(value),
+                "container" => filter.containers.push(value),
+                "volume" => filter.volumes.push(value),
                 "type" => filter.types.push(value),
                 _ => return Err(Failure::daemon(format!("invalid filter '{key}'"))),
             }
@@ -100,10 +104,24 @@ impl Filter {
         let any =
             |wanted: &[String], matches: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(matches);
         let name = attributes(row).get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned();
-        any(&self.actions, &|action| *action == row.action)
-            && any(&self.images, &|image| *image == row.actor || *image == name)
-            && any(&self.types, &|kind| kind == "image")
+        let (kind, action) = kind_and_action(row);
+        let image = match kind {
+            "container" => attributes(row).get("image").map(text).unwrap_or_default(),
+            _ => name.clone(),
+        };
+        any(&self.actions, &|wanted| wanted == action)
+            && any(&self.images, &|wanted| kind != "volume" && (*wanted == row.actor || *wanted == image))
+            && any(&self.containers, &|text| {
+                kind == "container" && (row.actor.starts_with(text.as_str()) || *text == name)
+            })
+            && any(&self.volumes, &|text| kind == "volume" && *text == row.actor)
+            && any(&self.types, &|wanted| wanted == kind)
     }
+}
+
+/// What an event is about, and what was done. Those of images have the bare word.
+fn kind_and_action(row: &EventRow) -> (&str, &str) {
+    row.action.split_once(' ').unwrap_or(("image", &row.action))
 }
 
 fn attributes(row: &EventRow) -> Map<String, serde_json::Value> {
@@ -118,7 +136,8 @@ fn plain(row: &EventRow) -> String {
     let attributes = attributes(row);
     let shown: Vec<String> = attributes.iter().map(|(key, value)| format!("{key}={}", text(value))).collect();
     let attributes = if shown.is_empty() { String::new() } else { format!(" ({})", shown.join(", ")) };
-    format!("{} image {} {}{attributes}", fixed_time(row.time), row.action, row.actor)
+    let (kind, action) = kind_and_action(row);
+    format!("{} {kind} {action} {}{attributes}", fixed_time(row.time), row.actor)
 }
 
 /// Docker's form of a time: local, with all nine digits.
@@ -131,11 +150,12 @@ fn fixed_time(nanoseconds: i64) -> String {
 
 fn value(row: &EventRow) -> Value {
     let attributes = attributes(row);
+    let (kind, action) = kind_and_action(row);
     let document = json!({
-        "status": row.action,
+        "status": action,
         "id": row.actor,
-        "Type": "image",
-        "Action": row.action,
+        "Type": kind,
+        "Action": action,
         "Actor": { "ID": row.actor, "Attributes": attributes },
         "scope": "local",
         "time": row.time / 1_000_000_000,
@@ -145,10 +165,10 @@ fn value(row: &EventRow) -> Value {
         .field("ID", row.actor.as_str())
         .field("Attributes", GoMap::strings(attributes.iter().map(|(key, value)| (key.clone(), text(value)))));
     Struct::new("events.Message")
-        .field("Status", row.action.as_str())
+        .field("Status", action)
         .field("ID", row.actor.as_str())
-        .field("Type", "image")
-        .field("Action", row.action.as_str())
+        .field("Type", kind)
+        .field("Action", action)
         .field("Actor", actor)
         .field("Scope", "local")
         .field("Time", row.time / 1_000_000_000)

@@ -1,9 +1,9 @@
-//! `export`: the root file system of an image as a tar.
+//! `export`: the root file system of a container, or of an image, as a tar.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
-use strata_engine::export_rootfs;
+use strata_engine::{export_container, export_rootfs, find_container};
 
 use super::save::NewFile;
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
@@ -14,8 +14,8 @@ use crate::report::{Failure, Outcome};
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(
         "export",
-        "[OPTIONS] IMAGE",
-        "Export an image's filesystem as a tar archive",
+        "[OPTIONS] CONTAINER|IMAGE",
+        "Export the filesystem of a container or an image as a tar archive",
         |context, flags| Box::pin(run(context, flags)),
     )
     .completes(Completes::FirstImage)
@@ -23,20 +23,32 @@ pub(super) fn definition() -> CommandDefinition {
     .on_workers()
     .flag("o/output", FlagKind::Text("string"), "Write to a file, instead of STDOUT")
     .flag("platform", FlagKind::Text("string"), "Export the image for this platform")
-    .examples(&[("export -o rootfs.tar nginx", "All files of an image, merged")])
+    .examples(&[
+        ("export web | tar -t", "What a container has"),
+        ("export -o rootfs.tar nginx", "All files of an image, merged"),
+    ])
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let (image, platform) = (flags.argument(0), context.platform(flags)?);
     let Some(path) = flags.text("output") else {
         if stdout_is_terminal() {
             return Err(Failure::bare("cowardly refusing to save to a terminal. Use the -o flag or redirect"));
         }
-        export_rootfs(context.store()?, &image, platform.as_ref(), io::stdout()).await?;
-        return Ok(());
+        return export(context, flags, io::stdout()).await;
     };
-    let failed = |cause: io::Error| Failure::bare(format!("failed to export image: {cause}"));
+    let failed = |cause: io::Error| Failure::bare(format!("failed to export: {cause}"));
     let file = NewFile::beside(Path::new(&path)).map_err(failed)?;
-    export_rootfs(context.store()?, &image, platform.as_ref(), file.file.try_clone()?).await?;
+    export(context, flags, file.file.try_clone()?).await?;
     file.keep().map_err(failed)
+}
+
+/// Writes the container of this name, else the image.
+async fn export<W: Write + Send + 'static>(context: &Context<'_>, flags: &Flags<'_>, out: W) -> Outcome {
+    let (name, platform, store) = (flags.argument(0), context.platform(flags)?, context.store()?);
+    let is_container = find_container(&*store.read().await?, &name).await.is_ok();
+    match is_container && platform.is_none() {
+        true => export_container(store, &context.root()?, &name, out).await?,
+        false => drop(export_rootfs(store, &name, platform.as_ref(), out).await?),
+    }
+    Ok(())
 }

@@ -1,9 +1,9 @@
-//! `inspect` and `image inspect`: everything about images.
+//! `inspect`, `image inspect`, `container inspect`, `volume inspect`: everything about one thing.
 
 mod typed;
 
 use serde_json::Value;
-use strata_engine::EngineError;
+use strata_engine::{EngineError, VolumeInfo};
 use strata_format::go_json;
 use strata_format::go_json::{Escape, to_string};
 use strata_format::template::Template;
@@ -27,7 +27,7 @@ pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(
         "inspect",
         "[OPTIONS] NAME|ID [NAME|ID...]",
-        "Return low-level information on images",
+        "Return low-level information on containers, images and volumes",
         |context, flags| Box::pin(run_generic(context, flags)),
     )
     .completes(Completes::Images)
@@ -55,68 +55,143 @@ pub(super) fn image_definition() -> CommandDefinition {
     .examples(&[("image inspect --format '{{.RootFS.Layers}}' nginx", "The layers of an image")])
 }
 
+/// `container inspect`.
+pub(super) fn container_definition() -> CommandDefinition {
+    CommandDefinition::new(
+        "inspect",
+        "[OPTIONS] CONTAINER [CONTAINER...]",
+        "Display detailed information on one or more containers",
+        |context, flags| Box::pin(async move { inspect(context, flags, &[Kind::Container], None).await }),
+    )
+    .arity(Arity::AtLeast(1))
+    .flag("f/format", FlagKind::Text("string"), FORMAT_HELP)
+    .flag("s/size", FlagKind::Bool, "Display total file sizes")
+    .examples(&[("container inspect -f '{{.State.Status}}' web", "What it does")])
+}
+
+/// `volume inspect`.
+pub(super) fn volume_definition() -> CommandDefinition {
+    CommandDefinition::new(
+        "inspect",
+        "[OPTIONS] VOLUME [VOLUME...]",
+        "Display detailed information on one or more volumes",
+        |context, flags| Box::pin(async move { inspect(context, flags, &[Kind::Volume], None).await }),
+    )
+    .arity(Arity::AtLeast(1))
+    .flag("f/format", FlagKind::Text("string"), FORMAT_HELP)
+    .examples(&[("volume inspect -f '{{.Mountpoint}}' data", "Where its files lie")])
+}
+
+/// What can be inspected here, in the order in which a name is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Container,
+    Image,
+    Volume,
+}
+
 async fn run_generic(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let kind = flags.text("type").unwrap_or_default();
-    if !kind.is_empty() && !TYPES.contains(&kind.as_str()) {
-        let known: Vec<String> = TYPES.iter().map(|name| format!("{name:?}")).collect();
-        return Err(Failure::bare(format!("unknown type: {kind:?}: must be one of {}", known.join(", "))));
-    }
-    let is_other = !kind.is_empty() && kind != "image";
-    let unknown = |text: &str, error: EngineError| match (&error, kind.as_str()) {
-        (EngineError::NoSuchImage(_), "") => Failure::bare(format!("Error: No such object: {text}")),
-        _ => error.into(),
+    let kinds: &[Kind] = match flags.text("type").as_deref() {
+        None => &[Kind::Container, Kind::Image, Kind::Volume],
+        Some("container") => &[Kind::Container],
+        Some("image") => &[Kind::Image],
+        Some("volume") => &[Kind::Volume],
+        Some(kind) if TYPES.contains(&kind) => {
+            return Err(Failure::daemon(format!("No such {kind}: {}", flags.argument(0))));
+        }
+        Some(kind) => {
+            let known: Vec<String> = TYPES.iter().map(|name| format!("{name:?}")).collect();
+            return Err(Failure::bare(format!("unknown type: {kind:?}: must be one of {}", known.join(", "))));
+        }
     };
-    let request = Request { platform: None, refused_type: is_other.then_some(kind.as_str()), unknown: &unknown };
-    inspect(context, flags, &request).await
+    inspect(context, flags, kinds, None).await
 }
 
 async fn run_image(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let request =
-        Request { platform: context.platform(flags)?, refused_type: None, unknown: &|_, error| Failure::from(error) };
-    inspect(context, flags, &request).await
+    inspect(context, flags, &[Kind::Image], context.platform(flags)?.as_ref()).await
 }
 
-/// What the two commands do differently.
-struct Request<'a> {
-    platform: Option<Platform>,
-    /// A type of which there is nothing here.
-    refused_type: Option<&'a str>,
-    /// What is said of a failure.
-    unknown: &'a dyn Fn(&str, EngineError) -> Failure,
-}
-
-async fn inspect(context: &Context<'_>, flags: &Flags<'_>, request: &Request<'_>) -> Outcome {
+async fn inspect(context: &Context<'_>, flags: &Flags<'_>, kinds: &[Kind], platform: Option<&Platform>) -> Outcome {
     let style = Style::parse(flags.text("format").as_deref())?;
     let mut failures = Failures::default();
     let mut documents = Vec::new();
     let mut rendered = String::new();
     for text in flags.arguments() {
-        let Some(document) = failures.note(find(context, &text, request).await) else { continue };
+        let found = find(context, flags, &text, kinds, platform).await;
+        let Some((kind, document)) = failures.note(found) else { continue };
         if let Style::Template(template) = &style {
-            let line = template.execute_or_raw(&typed::image(&document), &document).map_err(Failure::from);
+            let value = match kind {
+                Kind::Image => typed::image(&document),
+                Kind::Container | Kind::Volume => strata_format::Value::from(document.clone()),
+            };
+            let line = template.execute_or_raw(&value, &document).map_err(Failure::from);
             if let Some(line) = failures.note(line) {
                 rendered.push_str(&line);
                 rendered.push('\n');
             }
         }
-        documents.push(document);
+        documents.push(match kind {
+            Kind::Image => api_object(&document),
+            Kind::Container | Kind::Volume => to_string(&document, Escape::Minimal),
+        });
     }
+    let all = format!("[{}]", documents.join(","));
     let text = match &style {
         Style::Template(_) if rendered.is_empty() => "\n".to_owned(),
         Style::Template(_) => rendered,
-        Style::Compact => format!("{}\n", api_array(&documents)),
-        Style::Indented => format!("{}\n", go_json::indent(&api_array(&documents), "    ")?),
+        Style::Compact => format!("{all}\n"),
+        Style::Indented => format!("{}\n", go_json::indent(&all, "    ")?),
     };
     print(&text)?;
     failures.outcome()
 }
 
-async fn find(context: &Context<'_>, text: &str, request: &Request<'_>) -> Outcome<Value> {
-    if let Some(kind) = request.refused_type {
-        return Err(Failure::daemon(format!("No such {kind}: {text}")));
+/// The first thing of these kinds that a text means.
+async fn find(
+    context: &Context<'_>,
+    flags: &Flags<'_>,
+    text: &str,
+    kinds: &[Kind],
+    platform: Option<&Platform>,
+) -> Outcome<(Kind, Value)> {
+    let (store, root) = (context.store()?, context.root()?);
+    for kind in kinds {
+        let found = match kind {
+            Kind::Container => strata_engine::inspect_container(store, &root, text, flags.is_set("size")).await,
+            Kind::Image => strata_engine::inspect(store, text, platform).await.map(|image| image.json),
+            Kind::Volume => strata_engine::find_volume(store, &root, text).await.map(|volume| volume_json(&volume)),
+        };
+        match found {
+            Ok(document) => return Ok((*kind, document)),
+            Err(error) if kinds.len() > 1 && is_absent(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let found = strata_engine::inspect(context.store()?, text, request.platform.as_ref()).await;
-    found.map(|image| image.json).map_err(|error| (request.unknown)(text, error))
+    Err(Failure::bare(format!("Error: No such object: {text}")))
+}
+
+/// Whether a text means nothing of a kind; another kind may have what it means.
+fn is_absent(error: &EngineError) -> bool {
+    matches!(error, EngineError::NoSuchImage(_) | EngineError::NotFound { .. } | EngineError::Reference(_))
+}
+
+/// A volume as docker's API shows it.
+pub(super) fn volume_json(volume: &VolumeInfo) -> Value {
+    let created = jiff::Timestamp::from_nanosecond(i128::from(volume.created)).unwrap_or_default();
+    let created = jiff::Timestamp::from_second(created.as_second()).unwrap_or_default();
+    let mut labels = volume.document.labels.clone();
+    if volume.is_anonymous {
+        labels.get_or_insert_default().insert("com.docker.volume.anonymous".into(), String::new());
+    }
+    serde_json::json!({
+        "CreatedAt": strata_format::timestamp::to_rfc3339(created),
+        "Driver": "local",
+        "Labels": labels,
+        "Mountpoint": volume.mountpoint.display().to_string(),
+        "Name": volume.name,
+        "Options": volume.document.options,
+        "Scope": "local",
+    })
 }
 
 /// How documents are printed.
@@ -141,12 +216,7 @@ pub(super) fn parse_template(text: &str) -> Outcome<Template> {
     Template::parse(text).map_err(|error| Failure::bare(error.to_string()).with_code(error.exit_status()))
 }
 
-/// The documents as docker's daemon sends them: only what it marshals twice has its `<`, `>` and `&` escaped.
-fn api_array(documents: &[Value]) -> String {
-    let texts: Vec<String> = documents.iter().map(api_object).collect();
-    format!("[{}]", texts.join(","))
-}
-
+/// A document as docker's daemon sends it: only what it marshals twice has its `<`, `>` and `&` escaped.
 fn api_object(document: &Value) -> String {
     let Some(fields) = document.as_object() else { return to_string(document, Escape::Html) };
     let members: Vec<String> = fields

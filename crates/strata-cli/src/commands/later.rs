@@ -1,4 +1,4 @@
-//! Commands of docker for what this version does not have yet: containers and builds.
+//! Commands of docker for what this version does not have yet: what runs containers, and builds.
 
 use crate::command_line::{CommandDefinition, Completes, Flags, RunCommand};
 use crate::report::{Failure, Outcome};
@@ -6,32 +6,8 @@ use crate::report::{Failure, Outcome};
 /// Docker's exit code when a container cannot be started at all.
 const NOT_STARTED: u8 = 125;
 const NAMES: &[&str] = &[
-    "attach",
-    "commit",
-    "compose",
-    "container",
-    "cp",
-    "create",
-    "diff",
-    "exec",
-    "kill",
-    "logs",
-    "network",
-    "pause",
-    "port",
-    "ps",
-    "rename",
-    "restart",
-    "rm",
-    "run",
-    "start",
-    "stats",
-    "stop",
-    "top",
-    "unpause",
-    "update",
-    "volume",
-    "wait",
+    "attach", "compose", "cp", "exec", "kill", "logs", "network", "pause", "port", "restart", "run", "start", "stats",
+    "stop", "top", "unpause", "update", "wait",
 ];
 
 pub(super) fn definitions() -> Vec<CommandDefinition> {
@@ -55,6 +31,6 @@ async fn refuse(flags: &Flags<'_>) -> Outcome {
     let path = flags.invocation.full_path();
     let (program, name) = path.split_once(' ').unwrap_or((&path, ""));
     let code = if matches!(name, "run" | "create" | "exec") { NOT_STARTED } else { 1 };
-    let message = format!("{program}: '{name}' comes with a later release: this version handles images");
+    let message = format!("{program}: '{name}' comes with a later release");
     Err(Failure::bare(message).with_code(code))
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each, and the tree they hang in.
 
 mod completion;
+mod container;
 mod copy;
 mod events;
 mod export;
@@ -33,6 +34,7 @@ mod tag;
 mod tags;
 mod tree_view;
 mod version;
+mod volume;
 
 use crate::command_line::{CommandDefinition, Group, Node};
 
@@ -66,8 +68,12 @@ pub(crate) fn tree() -> Group {
         man::definition(),
         help::definition(),
     ]);
+    children.extend(commands(container::definitions()));
     children.extend(commands(later::definitions()));
-    children.extend([image(), manifest_group(), registry(), hub::group(), system()].map(Node::Group));
+    children.extend(
+        [container::group(), image(), manifest_group(), registry(), hub::group(), system(), volume::group()]
+            .map(Node::Group),
+    );
     Group { name: "strata", about: "Container images, without a daemon", children }
 }
 

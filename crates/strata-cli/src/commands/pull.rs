@@ -41,6 +41,28 @@ pub(super) fn definition() -> CommandDefinition {
     ])
 }
 
+/// Pulls the image that a container is to be made from; all that is shown goes to stderr.
+pub(super) async fn pull_for_run(
+    context: &Context<'_>,
+    name: &str,
+    platform: Option<Platform>,
+    is_quiet: bool,
+) -> Outcome {
+    let job = Job { context, platform, is_quiet, is_verbose: false };
+    let reference = context.reference(name)?.with_default_tag();
+    let progress = LayerProgress::new(Display::Silent, Words::Pull, Shown::Layers, None);
+    let pulled = pull(context.store()?, context.client()?, &job.request(&reference), &*progress).await?;
+    if is_quiet {
+        return Ok(());
+    }
+    complain(&format!("Digest: {}", pulled.digest));
+    match pulled.outcome {
+        PullOutcome::UpToDate => complain(&format!("Status: Image is up to date for {}", reference.familiar())),
+        PullOutcome::Downloaded => complain(&format!("Status: Downloaded newer image for {}", reference.familiar())),
+    }
+    Ok(())
+}
+
 /// What all names of one command line have in common.
 struct Job<'a> {
     context: &'a Context<'a>,

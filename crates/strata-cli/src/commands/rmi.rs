@@ -2,6 +2,7 @@
 
 use strata_engine::{
     EngineError, RemoveOptions, RemoveStep, expand_wildcards, mounted_images, plan_remove, remove_one,
+    running_containers,
 };
 use strata_format::size::human_size;
 use strata_model::ErrorKind;
@@ -35,7 +36,8 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let platform = context.platform(flags)?;
     let (is_forced, is_dry) = (flags.is_set("force"), flags.is_set("dry-run"));
     let mounted = mounted_images(&context.root()?)?;
-    let options = RemoveOptions { force: is_forced, platform: platform.as_ref(), mounted: &mounted };
+    let running = running_containers(context.store()?, &context.root()?).await?;
+    let options = RemoveOptions { force: is_forced, platform: platform.as_ref(), mounted: &mounted, running: &running };
     let mut failures = Failures::default();
     let mut has_failed = false;
     for argument in flags.arguments() {

@@ -1,4 +1,4 @@
-//! `system prune`: everything that is not used. Today that is images.
+//! `system prune`: everything that is not used: containers, volumes, images.
 
 use strata_engine::{PruneRequest, mounted_images, prune};
 
@@ -27,9 +27,17 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     if !flags.is_set("force") && !prompt::confirm(&warning(all, volumes, &filters))? {
         return Ok(());
     }
+    let (containers, mut freed) = super::container::prune_stopped(context, &filters).await?;
+    let unused = match volumes {
+        true => super::volume::prune_unused(context, &filters).await?,
+        false => (String::new(), 0),
+    };
+    freed += unused.1;
     let mounted = mounted_images(&context.root()?)?;
     let request = PruneRequest { all, filters, mounted, ..PruneRequest::default() };
-    print(&render(&prune(context.store()?, &request).await?))
+    let mut removed = prune(context.store()?, &request).await?;
+    removed.freed += freed;
+    print(&format!("{containers}{}{}", unused.0, render(&removed)))
 }
 
 fn warning(all: bool, volumes: bool, filters: &[(String, String)]) -> String {

@@ -4,7 +4,7 @@
 use strata_layer::{Inode, Kind, Timestamp};
 
 /// Length of a block in bytes.
-pub(super) const BLOCK: usize = 512;
+pub(crate) const BLOCK: usize = 512;
 
 const NAME: usize = 100;
 const PREFIX: usize = 155;
@@ -14,7 +14,7 @@ const MAX_SHORT: u64 = 0o7_777_777;
 const MAX_LONG: u64 = 0o77_777_777_777;
 
 /// One member of a tar, without its content.
-pub(super) struct Header<'a> {
+pub(crate) struct Header<'a> {
     path: Vec<u8>,
     flag: u8,
     link: &'a [u8],
@@ -24,7 +24,7 @@ pub(super) struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// The first name of an inode; the empty path is the root.
-    pub(super) fn of(path: &[u8], inode: &'a Inode<'a>) -> Header<'a> {
+    pub(crate) fn of(path: &[u8], inode: &'a Inode<'a>) -> Header<'a> {
         let flag = match inode.kind {
             Kind::Regular | Kind::HardLink => b'0',
             Kind::Symlink => b'2',
@@ -40,13 +40,18 @@ impl<'a> Header<'a> {
         Header { path, flag, link: inode.target, inode, size: inode.content.map_or(0, |content| content.size) }
     }
 
+    /// The same for a file whose content is of this length.
+    pub(crate) fn with_size(self, size: u64) -> Header<'a> {
+        Header { size, ..self }
+    }
+
     /// Another name of a file that came before.
-    pub(super) fn hard_link(path: &[u8], first: &'a [u8], inode: &'a Inode<'a>) -> Header<'a> {
+    pub(crate) fn hard_link(path: &[u8], first: &'a [u8], inode: &'a Inode<'a>) -> Header<'a> {
         Header { path: path.to_vec(), flag: b'1', link: first, inode, size: 0 }
     }
 
     /// The blocks before the content.
-    pub(super) fn blocks(&self) -> Vec<u8> {
+    pub(crate) fn blocks(&self) -> Vec<u8> {
         let records = self.records();
         let mut blocks = Vec::with_capacity(BLOCK);
         if !records.is_empty() {

@@ -1,0 +1,486 @@
+//! The flags that `create` and `run` share, and the settings that they mean.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use strata_engine::document::{
+    BindOptions, Config, DeviceMapping, HostConfig, MountRequest, PortBinding, RestartSettings, TmpfsOptions, Ulimit,
+    VolumeOptions,
+};
+use strata_format::{duration, size};
+use strata_model::Healthcheck;
+
+use crate::command_line::{CommandDefinition, FlagKind, Flags};
+use crate::report::{Failure, Outcome};
+
+const LIST: FlagKind = FlagKind::Texts("list");
+const TEXT: FlagKind = FlagKind::Text("string");
+const BYTES: FlagKind = FlagKind::Text("bytes");
+
+/// Name, kind and help of each flag.
+const FLAGS: &[(&str, FlagKind, &str)] = &[
+    ("add-host", LIST, "Add a custom host-to-IP mapping (host:ip)"),
+    ("annotation", LIST, "Add an annotation to the container (passed through to the OCI runtime)"),
+    ("cap-add", LIST, "Add Linux capabilities"),
+    ("cap-drop", LIST, "Drop Linux capabilities"),
+    ("cgroup-parent", TEXT, "Optional parent cgroup for the container"),
+    ("cgroupns", TEXT, "Cgroup namespace to use (host|private)"),
+    ("cidfile", TEXT, "Write the container ID to the file"),
+    ("cpu-period", FlagKind::Number, "Limit CPU CFS (Completely Fair Scheduler) period"),
+    ("cpu-quota", FlagKind::Number, "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    ("c/cpu-shares", FlagKind::Number, "CPU shares (relative weight)"),
+    ("cpus", FlagKind::Text("decimal"), "Number of CPUs"),
+    ("cpuset-cpus", TEXT, "CPUs in which to allow execution (0-3, 0,1)"),
+    ("cpuset-mems", TEXT, "MEMs in which to allow execution (0-3, 0,1)"),
+    ("device", LIST, "Add a host device to the container"),
+    ("dns", LIST, "Set custom DNS servers"),
+    ("dns-option", LIST, "Set DNS options"),
+    ("dns-search", LIST, "Set custom DNS search domains"),
+    ("domainname", TEXT, "Container NIS domain name"),
+    ("entrypoint", TEXT, "Overwrite the default ENTRYPOINT of the image"),
+    ("e/env", LIST, "Set environment variables"),
+    ("env-file", LIST, "Read in a file of environment variables"),
+    ("expose", LIST, "Expose a port or a range of ports"),
+    ("group-add", LIST, "Add additional groups to join"),
+    ("health-cmd", TEXT, "Command to run to check health"),
+    ("health-interval", FlagKind::Text("duration"), "Time between running the check (ms|s|m|h) (default 0s)"),
+    ("health-retries", FlagKind::Number, "Consecutive failures needed to report unhealthy"),
+    (
+        "health-start-interval",
+        FlagKind::Text("duration"),
+        "Time between running the check during the start period (ms|s|m|h) (default 0s)",
+    ),
+    (
+        "health-start-period",
+        FlagKind::Text("duration"),
+        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)",
+    ),
+    ("health-timeout", FlagKind::Text("duration"), "Maximum time to allow one check to run (ms|s|m|h) (default 0s)"),
+    ("h/hostname", TEXT, "Container host name"),
+    ("init", FlagKind::Bool, "Run an init inside the container that forwards signals and reaps processes"),
+    ("i/interactive", FlagKind::Bool, "Keep STDIN open even if not attached"),
+    ("ipc", TEXT, "IPC mode to use"),
+    ("l/label", LIST, "Set meta data on a container"),
+    ("label-file", LIST, "Read in a line delimited file of labels"),
+    ("log-driver", TEXT, "Logging driver for the container"),
+    ("log-opt", LIST, "Log driver options"),
+    ("m/memory", BYTES, "Memory limit"),
+    ("memory-reservation", BYTES, "Memory soft limit"),
+    ("memory-swap", BYTES, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    ("mount", FlagKind::Texts("mount"), "Attach a filesystem mount to the container"),
+    ("network", FlagKind::Text("network"), "Connect a container to a network"),
+    ("no-healthcheck", FlagKind::Bool, "Disable any container-specified HEALTHCHECK"),
+    ("oom-kill-disable", FlagKind::Bool, "Disable OOM Killer"),
+    ("oom-score-adj", FlagKind::Number, "Tune host's OOM preferences (-1000 to 1000)"),
+    ("pid", TEXT, "PID namespace to use"),
+    ("pids-limit", FlagKind::Number, "Tune container pids limit (set -1 for unlimited)"),
+    ("privileged", FlagKind::Bool, "Give extended privileges to this container"),
+    ("p/publish", LIST, "Publish a container's port(s) to the host"),
+    ("P/publish-all", FlagKind::Bool, "Publish all exposed ports to random ports"),
+    ("read-only", FlagKind::Bool, "Mount the container's root filesystem as read only"),
+    ("restart", TEXT, "Restart policy to apply when a container exits (default \"no\")"),
+    ("rm", FlagKind::Bool, "Automatically remove the container and its associated anonymous volumes when it exits"),
+    ("runtime", TEXT, "Runtime to use for this container"),
+    ("security-opt", LIST, "Security Options"),
+    ("shm-size", BYTES, "Size of /dev/shm"),
+    ("stop-signal", TEXT, "Signal to stop the container"),
+    ("stop-timeout", FlagKind::Number, "Timeout (in seconds) to stop a container"),
+    ("sysctl", LIST, "Sysctl options"),
+    ("tmpfs", LIST, "Mount a tmpfs directory"),
+    ("t/tty", FlagKind::Bool, "Allocate a pseudo-TTY"),
+    ("ulimit", LIST, "Ulimit options"),
+    ("u/user", TEXT, "Username or UID (format: <name|uid>[:<group|gid>])"),
+    ("userns", TEXT, "User namespace to use"),
+    ("uts", TEXT, "UTS namespace to use"),
+    ("v/volume", LIST, "Bind mount a volume"),
+    ("volumes-from", LIST, "Mount volumes from the specified container(s)"),
+    ("w/workdir", TEXT, "Working directory inside the container"),
+];
+
+/// Adds the flags to a command.
+pub(super) fn add(command: CommandDefinition) -> CommandDefinition {
+    FLAGS.iter().fold(command, |command, (name, kind, help)| command.flag(name, *kind, help)).options_first()
+}
+
+/// The settings that flags and arguments mean.
+pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
+    let mut words = flags.arguments().into_iter();
+    let image = words.next().unwrap_or_default();
+    let command: Vec<String> = words.collect();
+    let (mut binds, mut volumes) = (Vec::new(), BTreeMap::new());
+    for text in flags.texts("volume") {
+        match text.contains(':') {
+            true => binds.push(absolute_source(&text)?),
+            false => drop(volumes.insert(text, json!({}))),
+        }
+    }
+    let (port_bindings, mut exposed) = published(&flags.texts("publish"))?;
+    for text in flags.texts("expose") {
+        for port in ports(&text)? {
+            exposed.insert(port, json!({}));
+        }
+    }
+    let labels = pairs(flags, "label", "label-file")?;
+    let config = Config {
+        hostname: flags.text("hostname").unwrap_or_default(),
+        domainname: flags.text("domainname").unwrap_or_default(),
+        user: flags.text("user").unwrap_or_default(),
+        attach_stdin: flags.is_set("interactive"),
+        attach_stdout: true,
+        attach_stderr: true,
+        exposed_ports: some(exposed),
+        tty: flags.is_set("tty"),
+        open_stdin: flags.is_set("interactive"),
+        stdin_once: flags.is_set("interactive"),
+        env: some_list(environment(flags)?),
+        cmd: some_list(command),
+        healthcheck: healthcheck(flags)?,
+        image,
+        volumes: some(volumes),
+        working_dir: flags.text("workdir").unwrap_or_default(),
+        entrypoint: flags.is_given("entrypoint").then(|| vec![flags.text("entrypoint").unwrap_or_default()]),
+        labels: some(labels),
+        stop_signal: flags.text("stop-signal"),
+        stop_timeout: flags.number("stop-timeout"),
+        ..Config::default()
+    };
+    let mut host = HostConfig {
+        binds: some_list(binds),
+        container_id_file: flags.text("cidfile").unwrap_or_default(),
+        network_mode: flags.text("network").unwrap_or_default(),
+        port_bindings: some(port_bindings),
+        restart_policy: restart_policy(&flags.text("restart").unwrap_or_default())?,
+        auto_remove: flags.is_set("rm"),
+        volumes_from: list(flags, "volumes-from"),
+        cap_add: list(flags, "cap-add"),
+        cap_drop: list(flags, "cap-drop"),
+        cgroupns_mode: flags.text("cgroupns").unwrap_or_default(),
+        dns: list(flags, "dns"),
+        dns_options: list(flags, "dns-option"),
+        dns_search: list(flags, "dns-search"),
+        extra_hosts: list(flags, "add-host"),
+        group_add: list(flags, "group-add"),
+        ipc_mode: flags.text("ipc").unwrap_or_default(),
+        oom_score_adj: flags.number("oom-score-adj").unwrap_or(0),
+        pid_mode: flags.text("pid").unwrap_or_default(),
+        privileged: flags.is_set("privileged"),
+        publish_all_ports: flags.is_set("publish-all"),
+        readonly_rootfs: flags.is_set("read-only"),
+        security_opt: list(flags, "security-opt"),
+        uts_mode: flags.text("uts").unwrap_or_default(),
+        userns_mode: flags.text("userns").unwrap_or_default(),
+        shm_size: bytes(flags, "shm-size")?,
+        runtime: flags.text("runtime").unwrap_or_default(),
+        cpu_shares: flags.number("cpu-shares").unwrap_or(0),
+        memory: bytes(flags, "memory")?,
+        nano_cpus: processors(&flags.text("cpus").unwrap_or_default())?,
+        cgroup_parent: flags.text("cgroup-parent").unwrap_or_default(),
+        cpu_period: flags.number("cpu-period").unwrap_or(0),
+        cpu_quota: flags.number("cpu-quota").unwrap_or(0),
+        cpuset_cpus: flags.text("cpuset-cpus").unwrap_or_default(),
+        cpuset_mems: flags.text("cpuset-mems").unwrap_or_default(),
+        memory_reservation: bytes(flags, "memory-reservation")?,
+        memory_swap: bytes(flags, "memory-swap")?,
+        oom_kill_disable: flags.is_given("oom-kill-disable").then(|| flags.is_set("oom-kill-disable")),
+        init: flags.is_given("init").then(|| flags.is_set("init")),
+        pids_limit: flags.number("pids-limit"),
+        ..HostConfig::default()
+    };
+    host.log_config.kind = flags.text("log-driver").unwrap_or_default();
+    host.log_config.config = split(&flags.texts("log-opt"));
+    host.annotations = some(split(&flags.texts("annotation")));
+    host.sysctls = some(split(&flags.texts("sysctl")));
+    host.tmpfs = some(tmpfs(&flags.texts("tmpfs")));
+    host.devices = some_list(flags.texts("device").iter().map(|text| device(text)).collect::<Outcome<_>>()?);
+    host.ulimits = some_list(flags.texts("ulimit").iter().map(|text| ulimit(text)).collect::<Outcome<_>>()?);
+    host.mounts = some_list(flags.texts("mount").iter().map(|text| mount(text)).collect::<Outcome<_>>()?);
+    Ok((config, host))
+}
+
+fn list(flags: &Flags<'_>, name: &str) -> Option<Vec<String>> {
+    some_list(flags.texts(name))
+}
+
+fn some_list<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Option<BTreeMap<K, V>> {
+    (!map.is_empty()).then_some(map)
+}
+
+fn split(texts: &[String]) -> BTreeMap<String, String> {
+    let split = |text: &String| {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    texts.iter().map(split).collect()
+}
+
+fn lines(path: &str) -> Outcome<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|cause| Failure::bare(format!("open {path}: {cause}")))?;
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Variables without a value are this process's own; those that it does not have are left out.
+fn environment(flags: &Flags<'_>) -> Outcome<Vec<String>> {
+    let mut given = Vec::new();
+    for path in flags.texts("env-file") {
+        given.extend(lines(&path)?);
+    }
+    given.extend(flags.texts("env"));
+    let mut variables: Vec<String> = Vec::new();
+    for text in given {
+        let key = text.split('=').next().unwrap_or_default();
+        if key.is_empty() {
+            return Err(Failure::bare(format!("invalid environment variable: {text}")));
+        }
+        let variable = match text.contains('=') {
+            true => Some(text.clone()),
+            false => std::env::var(key).ok().map(|value| format!("{key}={value}")),
+        };
+        let prefix = format!("{key}=");
+        variables.retain(|other| !other.starts_with(&prefix));
+        variables.extend(variable);
+    }
+    Ok(variables)
+}
+
+fn pairs(flags: &Flags<'_>, name: &str, file: &str) -> Outcome<BTreeMap<String, String>> {
+    let mut all = Vec::new();
+    for path in flags.texts(file) {
+        all.extend(lines(&path)?);
+    }
+    all.extend(flags.texts(name));
+    Ok(split(&all))
+}
+
+/// Docker resolves a source that begins with a dot on the client's side.
+fn absolute_source(text: &str) -> Outcome<String> {
+    let Some((source, rest)) = text.split_once(':').filter(|(source, _)| source.starts_with('.')) else {
+        return Ok(text.to_owned());
+    };
+    let source = std::path::absolute(source)?;
+    Ok(format!("{}:{rest}", source.display()))
+}
+
+fn bytes(flags: &Flags<'_>, name: &str) -> Outcome<i64> {
+    let Some(text) = flags.text(name) else { return Ok(0) };
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let invalid = || Failure::bare(format!("invalid argument {text:?} for \"--{name}\" flag: invalid size: '{text}'"));
+    let bytes = size::parse_binary(&text).map_err(|_| invalid())?;
+    i64::try_from(bytes).map_err(|_| invalid())
+}
+
+fn processors(text: &str) -> Outcome<i64> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    match text.parse::<f64>() {
+        Ok(count) if count.is_finite() && count >= 0.0 => Ok((count * 1e9).round() as i64),
+        _ => Err(Failure::bare(format!(
+            "invalid argument {text:?} for \"--cpus\" flag: failed to parse {text} as a rational number"
+        ))),
+    }
+}
+
+fn restart_policy(text: &str) -> Outcome<RestartSettings> {
+    let (name, count) = text.split_once(':').unwrap_or((text, ""));
+    let maximum_retry_count = match count {
+        "" => 0,
+        count => count
+            .parse()
+            .map_err(|_| Failure::bare("invalid restart policy format: maximum retry count must be an integer"))?,
+    };
+    Ok(RestartSettings { name: name.to_owned(), maximum_retry_count })
+}
+
+fn healthcheck(flags: &Flags<'_>) -> Outcome<Option<Healthcheck>> {
+    let duration = |name: &str| {
+        let parse = |text: String| duration::parse(&text).map_err(Failure::from);
+        flags.text(name).map(parse).transpose()
+    };
+    let check = Healthcheck {
+        test: flags.text("health-cmd").map(|command| vec!["CMD-SHELL".to_owned(), command]),
+        interval: duration("health-interval")?,
+        timeout: duration("health-timeout")?,
+        start_period: duration("health-start-period")?,
+        start_interval: duration("health-start-interval")?,
+        retries: flags.number("health-retries"),
+    };
+    let is_given = check != Healthcheck::default();
+    match flags.is_set("no-healthcheck") {
+        true if is_given => Err(Failure::bare("--no-healthcheck conflicts with --health-* options")),
+        true => Ok(Some(Healthcheck { test: Some(vec!["NONE".to_owned()]), ..Healthcheck::default() })),
+        false => Ok(is_given.then_some(check)),
+    }
+}
+
+/// `80`, `80/udp` or `80-90/tcp`: every port with its protocol.
+fn ports(text: &str) -> Outcome<Vec<String>> {
+    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) =
+        range(numbers).ok_or_else(|| Failure::bare(format!("invalid range format for --expose: {text}")))?;
+    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+type Published = (BTreeMap<String, Option<Vec<PortBinding>>>, BTreeMap<String, serde_json::Value>);
+
+/// `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ports as ranges, too.
+fn published(texts: &[String]) -> Outcome<Published> {
+    let (mut bindings, mut exposed) = Published::default();
+    for text in texts {
+        let invalid = |what: &str| Failure::bare(format!("invalid {what}: {text}"));
+        let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let (rest, container) = rest.rsplit_once(':').unwrap_or(("", rest));
+        let (address, host) = rest.rsplit_once(':').unwrap_or(("", rest));
+        let (first, last) = range(container).ok_or_else(|| invalid("containerPort"))?;
+        let host = if host.is_empty() { None } else { Some(range(host).ok_or_else(|| invalid("hostPort"))?) };
+        if host.is_some_and(|(from, to)| to - from != last - first && first != last) {
+            return Err(Failure::bare(format!("invalid ranges specified for container and host Ports: {text}")));
+        }
+        for port in first..=last {
+            let host_port = match host {
+                None => String::new(),
+                Some((from, to)) if first == last && from != to => format!("{from}-{to}"),
+                Some((from, _)) => (from + (port - first)).to_string(),
+            };
+            let key = format!("{port}/{protocol}");
+            let binding = PortBinding { host_ip: address.trim_matches(['[', ']']).to_owned(), host_port };
+            exposed.insert(key.clone(), json!({}));
+            bindings.entry(key).or_default().get_or_insert_default().push(binding);
+        }
+    }
+    Ok((bindings, exposed))
+}
+
+fn tmpfs(texts: &[String]) -> BTreeMap<String, String> {
+    let split = |text: &String| {
+        let (path, options) = text.split_once(':').unwrap_or((text, ""));
+        (path.to_owned(), options.to_owned())
+    };
+    texts.iter().map(split).collect()
+}
+
+/// `HOST[:CONTAINER][:PERMISSIONS]`.
+fn device(text: &str) -> Outcome<DeviceMapping> {
+    let is_permissions = |text: &str| !text.is_empty() && text.chars().all(|c| "rwm".contains(c));
+    let parts: Vec<&str> = text.split(':').collect();
+    let (host, container, permissions) = match parts.as_slice() {
+        [host] => (*host, *host, "rwm"),
+        [host, permissions] if is_permissions(permissions) => (*host, *host, *permissions),
+        [host, container] => (*host, *container, "rwm"),
+        [host, container, permissions] if is_permissions(permissions) => (*host, *container, *permissions),
+        _ => return Err(Failure::bare(format!("invalid device specification: {text}"))),
+    };
+    Ok(DeviceMapping {
+        path_on_host: host.into(),
+        path_in_container: container.into(),
+        cgroup_permissions: permissions.into(),
+    })
+}
+
+/// `NAME=SOFT[:HARD]`.
+fn ulimit(text: &str) -> Outcome<Ulimit> {
+    let parse = || {
+        let (name, limits) = text.split_once('=')?;
+        let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+        Some(Ulimit { name: name.into(), soft: soft.parse().ok()?, hard: hard.parse().ok()? })
+    };
+    parse().ok_or_else(|| {
+        Failure::bare(format!("invalid argument {text:?} for \"--ulimit\" flag: invalid ulimit argument: {text}"))
+    })
+}
+
+/// `type=…,source=…,target=…` with options.
+fn mount(text: &str) -> Outcome<MountRequest> {
+    let invalid = |what: String| Failure::bare(format!("invalid argument {text:?} for \"--mount\" flag: {what}"));
+    let mut request = MountRequest { kind: "volume".into(), ..MountRequest::default() };
+    let (mut bind, mut volume, mut memory) =
+        (BindOptions::default(), VolumeOptions::default(), TmpfsOptions::default());
+    for field in text.split(',') {
+        let (key, value) = field.split_once('=').unwrap_or((field, ""));
+        let is_on = || match value {
+            "" | "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err(invalid(format!("invalid value for {key}: {value}"))),
+        };
+        match key.to_ascii_lowercase().as_str() {
+            "type" => request.kind = value.to_ascii_lowercase(),
+            "source" | "src" => request.source = value.into(),
+            "target" | "dst" | "destination" => request.target = value.into(),
+            "readonly" | "ro" => request.read_only = is_on()?,
+            "bind-propagation" => bind.propagation = value.into(),
+            "bind-nonrecursive" => bind.non_recursive = is_on()?,
+            "volume-nocopy" => volume.no_copy = is_on()?,
+            "volume-label" => volume.labels.extend(split(&[value.to_owned()])),
+            "volume-driver" | "consistency" => {}
+            "tmpfs-size" => {
+                memory.size_bytes = size::parse_binary(value).map_err(|cause| invalid(cause.to_string()))? as i64;
+            }
+            "tmpfs-mode" => {
+                memory.mode =
+                    u32::from_str_radix(value, 8).map_err(|_| invalid(format!("invalid value for {key}: {value}")))?;
+            }
+            _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
+        }
+    }
+    if request.target.is_empty() {
+        return Err(invalid("target is required".into()));
+    }
+    if request.kind == "bind" && request.source.starts_with('.') {
+        request.source = std::path::absolute(&request.source)?.display().to_string();
+    }
+    request.bind_options = (bind != BindOptions::default()).then_some(bind);
+    request.volume_options = (volume != VolumeOptions::default()).then_some(volume);
+    request.tmpfs_options = (memory != TmpfsOptions::default()).then_some(memory);
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_ports() {
+        // Specification; container's port, address, the machine's port.
+        let cases = [
+            ("80", ("80/tcp", "", "")),
+            ("8080:80", ("80/tcp", "", "8080")),
+            ("127.0.0.1:8080:80/udp", ("80/udp", "127.0.0.1", "8080")),
+            ("127.0.0.1::80", ("80/tcp", "127.0.0.1", "")),
+            ("[::1]:8080:80", ("80/tcp", "::1", "8080")),
+            ("8000-8010:80", ("80/tcp", "", "8000-8010")),
+        ];
+        for (text, (port, address, host)) in cases {
+            let (bindings, _) = published(&[text.to_owned()]).unwrap();
+            let binding = PortBinding { host_ip: address.into(), host_port: host.into() };
+            assert_eq!(bindings, BTreeMap::from([(port.to_owned(), Some(vec![binding]))]), "{text}");
+        }
+        let (bindings, exposed) = published(&["8000-8001:80-81".to_owned()]).unwrap();
+        assert_eq!((bindings.len(), exposed.len()), (2, 2));
+        for text in ["", "x", "80:x", "x:80", "1-2:80-82", "70000:80"] {
+            assert!(published(&[text.to_owned()]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn long_mounts() {
+        let request = mount("type=bind,src=/a,dst=/b,readonly").unwrap();
+        assert_eq!((request.kind.as_str(), request.read_only), ("bind", true));
+        let request = mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777").unwrap();
+        assert_eq!(request.tmpfs_options, Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1777 }));
+        for text in ["type=bind,src=/a", "what=1,target=/t", "target=/t,ro=maybe"] {
+            assert!(mount(text).is_err(), "{text}");
+        }
+    }
+}

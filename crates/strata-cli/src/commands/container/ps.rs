@@ -1,0 +1,172 @@
+//! `ps`: the containers.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use strata_engine::{ContainerFilter, ContainerSize, ContainerSummary, list_containers, short_id};
+use strata_format::ellipsis::ellipsis;
+use strata_format::formatter::{Format, Formatter};
+use strata_format::size::human_size;
+use strata_format::template::Struct;
+use strata_format::{Value, duration, timestamp};
+
+use crate::command_line::{CommandDefinition, FlagKind, Flags};
+use crate::commands::images::FORMAT_HELP;
+use crate::context::Context;
+use crate::filters;
+use crate::output::print;
+use crate::report::Outcome;
+
+const TABLE: &str =
+    "table {{.ID}}\\t{{.Image}}\\t{{.Command}}\\t{{.RunningFor}}\\t{{.Status}}\\t{{.Ports}}\\t{{.Names}}";
+const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n\
+    state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\n\
+    ports: {{- pad .Ports 1 0}}\n";
+const HEADERS: [(&str, &str); 16] = [
+    ("ID", "CONTAINER ID"),
+    ("Names", "NAMES"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("RunningFor", "CREATED"),
+    ("Ports", "PORTS"),
+    ("State", "STATE"),
+    ("Status", "STATUS"),
+    ("Size", "SIZE"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Networks", "NETWORKS"),
+    ("Platform", "PLATFORM"),
+    ("HealthStatus", "HEALTH"),
+];
+/// Columns of a command, of a mount.
+const COMMAND_WIDTH: usize = 20;
+const MOUNT_WIDTH: usize = 15;
+
+pub(super) fn definition() -> CommandDefinition {
+    CommandDefinition::new("ps", "[OPTIONS]", "List containers", |context, flags| Box::pin(run(context, flags)))
+        .flag("a/all", FlagKind::Bool, "Show all containers (default shows just running)")
+        .flag("f/filter", FlagKind::Filter, "Filter output based on conditions provided")
+        .flag("format", FlagKind::Text("string"), FORMAT_HELP)
+        .flag_with_default("n/last", FlagKind::Number, "-1", "Show n last created containers (includes all states)")
+        .flag("l/latest", FlagKind::Bool, "Show the latest created container (includes all states)")
+        .flag("no-trunc", FlagKind::Bool, "Don't truncate output")
+        .flag("q/quiet", FlagKind::Bool, "Only display container IDs")
+        .flag("s/size", FlagKind::Bool, "Display total file sizes")
+        .examples(&[
+            ("ps -a --filter status=exited", "Those that ended"),
+            ("ps -q --filter label=job", "IDs of those with a label"),
+        ])
+}
+
+async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
+    let (store, root) = (context.store()?, context.root()?);
+    let filter = ContainerFilter::parse(filters::parse(flags))?;
+    let last = match flags.is_set("latest") {
+        true => Some(1),
+        false => flags.number("last").and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0),
+    };
+    let mut found = list_containers(store, &root, &filter).await?;
+    if !flags.is_set("all") && last.is_none() && !filter.asks_for_all() {
+        found.retain(ContainerSummary::is_running);
+    }
+    found.truncate(last.unwrap_or(usize::MAX));
+    let is_whole = flags.is_set("no-trunc");
+    let given = flags.text("format").or_else(|| match flags.is_set("quiet") {
+        true => None,
+        false => context.docker_setting("psFormat").and_then(|value| value.as_str().map(str::to_owned)),
+    });
+    let format = match (given.as_deref().unwrap_or("table"), flags.is_set("quiet")) {
+        ("table", true) => Format::template("{{.ID}}"),
+        ("raw", true) => Format::template("container_id: {{.ID}}"),
+        (text, _) => Format::new(text, TABLE, Some(RAW)),
+    };
+    let with_size = flags.is_set("size") || format.contains("{{.Size}}");
+    let format = match flags.is_set("size") && format.is_table() && !format.contains("{{.Size}}") {
+        true => format.with_suffix("\\t{{.Size}}"),
+        false => format,
+    };
+    let mut rows = Vec::with_capacity(found.len());
+    for summary in &found {
+        let size = if with_size { Some(summary.size(store, &root).await?) } else { None };
+        rows.push(Value::from(row(summary, size, is_whole, store.now())));
+    }
+    print(&Formatter::new(&format, HEADERS)?.render(&rows)?)
+}
+
+fn row(summary: &ContainerSummary, size: Option<ContainerSize>, is_whole: bool, now: i64) -> Struct {
+    let (record, document) = (&summary.row, &summary.document);
+    let command = document.command();
+    let command = if is_whole { command } else { ellipsis(&command, COMMAND_WIDTH) };
+    let created = Timestamp::from_nanosecond(i128::from(record.created)).unwrap_or_default();
+    let created =
+        timestamp::to_go_string(Timestamp::from_second(created.as_second()).unwrap_or_default(), &TimeZone::system());
+    let labels: Vec<String> =
+        document.config.labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    let mounts: Vec<String> = document
+        .mounts
+        .iter()
+        .map(|point| if point.name.is_empty() { &point.source } else { &point.name })
+        .map(|name| if is_whole { name.clone() } else { ellipsis(name, MOUNT_WIDTH) })
+        .collect();
+    let volumes = document.mounts.iter().filter(|point| point.kind == "volume").count();
+    let mode = &document.host_config.network_mode;
+    let others = document.networks.keys().filter(|name| *name != mode);
+    let networks: Vec<&str> = std::iter::once(mode).chain(others).map(String::as_str).collect();
+    Struct::row("*formatter.ContainerContext")
+        .field("Command", format!("\"{}\"", command.replace('\\', "\\\\").replace('"', "\\\"")))
+        .field("CreatedAt", created)
+        .field("HealthStatus", if summary.health() == "none" { "" } else { summary.health() })
+        .field("ID", if is_whole { record.id.clone() } else { short_id(&record.id).to_owned() })
+        .field("Image", summary.image.as_str())
+        .field("Labels", labels.join(","))
+        .field("LocalVolumes", volumes.to_string())
+        .field("Mounts", mounts.join(","))
+        .field("Names", record.name.as_str())
+        .field("Networks", networks.join(","))
+        .field("Platform", Value::Nil)
+        .field("Ports", ports(summary))
+        .field("RunningFor", format!("{} ago", duration::human(now - record.created)))
+        .field("Size", size.map(shown_size).unwrap_or_else(|| "0B".to_owned()))
+        .field("State", summary.status())
+        .field("Status", status(summary, now))
+}
+
+/// `2B (virtual 8.32MB)`.
+fn shown_size(size: ContainerSize) -> String {
+    match size.total {
+        0 => human_size(size.writable as f64),
+        total => format!("{} (virtual {})", human_size(size.writable as f64), human_size(total as f64)),
+    }
+}
+
+/// What a container does and since when, in docker's words.
+fn status(summary: &ContainerSummary, now: i64) -> String {
+    let state = &summary.state;
+    let since = |time: i64| duration::human(now - time);
+    let up = || {
+        let health = match summary.health() {
+            "none" => String::new(),
+            "starting" => " (health: starting)".to_owned(),
+            verdict => format!(" ({verdict})"),
+        };
+        format!("Up {}{health}", since(state.started_at))
+    };
+    match summary.status() {
+        "removing" => "Removal In Progress".to_owned(),
+        "dead" => "Dead".to_owned(),
+        "created" => "Created".to_owned(),
+        "running" => up(),
+        "paused" => format!("Up {} (Paused)", since(state.started_at)),
+        "restarting" => format!("Restarting ({}) {} ago", state.exit_code, since(state.finished_at)),
+        _ => format!("Exited ({}) {} ago", state.exit_code, since(state.finished_at)),
+    }
+}
+
+/// What is exposed by a container that runs.
+fn ports(summary: &ContainerSummary) -> String {
+    if !summary.is_running() || summary.document.host_config.network_mode == "host" {
+        return String::new();
+    }
+    summary.document.config.exposed_ports.iter().flatten().map(|(port, _)| port.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,238 @@
+//! `create`: the directory is made privately, then one transaction makes the container and its volumes exist.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use strata_model::Platform;
+use strata_runtime::spec::{MASKED_PATHS, READONLY_PATHS, SHM_SIZE};
+use strata_store::{ContainerPhase, ContainerRow, ReadTxn, Store, fault};
+
+use super::document::{Config, ContainerDocument, HostConfig};
+use super::{container_directory, container_event, merge, mounts, names, random_id, short_id};
+use crate::lookup::{find_image_in, load_documents};
+use crate::{EngineError, Result};
+
+/// How many made-up names are tried.
+const NAME_ATTEMPTS: u32 = 64;
+/// What to make.
+#[derive(Clone, Debug, Default)]
+pub struct CreateRequest {
+    /// Its name; `None` for a made-up one.
+    pub name: Option<String>,
+    /// The platform of the image.
+    pub platform: Option<Platform>,
+    /// What runs; `image` names the image.
+    pub config: Config,
+    /// How it runs.
+    pub host_config: HostConfig,
+    /// The networks that it is in, by name.
+    pub networks: std::collections::BTreeMap<String, serde_json::Value>,
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The ID.
+    pub id: String,
+    /// What of the request has no effect here.
+    pub warnings: Vec<String>,
+}
+
+/// Makes a container. `root` is the store's directory.
+///
+/// # Errors
+/// `NoSuchImage`; `Invalid` for settings that make no sense; `Refused` when the name is taken.
+pub async fn create_container(store: &Store, root: &Path, request: CreateRequest) -> Result<Created> {
+    let name = request.name.as_deref().map(names::checked).transpose()?.map(str::to_owned);
+    let id = random_id()?;
+    let directory = NewDirectory::make(root, &id)?;
+    fault::point("container-directory-made");
+    let mut txn = store.write("creating a container").await?;
+    let image = find_image_in(&*txn, &request.config.image, request.platform.as_ref()).await?.row;
+    let documents = load_documents(&*txn, &image).await?;
+    let CreateRequest { mut config, mut host_config, networks, .. } = request;
+    merge::complete(&mut config, &documents.config.value().config)?;
+    set_defaults(&id, &mut config, &mut host_config)?;
+    let planned = mounts::plan(&*txn, root, &host_config, config.volumes.as_ref(), store.now()).await?;
+    let volumes = planned.volumes();
+    for volume in &planned.new_volumes {
+        txn.insert_volume(volume).await?;
+    }
+    let mut words = merge::command_line(&config).into_iter();
+    let document = ContainerDocument {
+        path: words.next().unwrap_or_default(),
+        args: words.collect(),
+        platform: documents.config.value().os.clone(),
+        image_platform: image.platform.clone(),
+        config,
+        host_config,
+        mounts: planned.points,
+        networks,
+    };
+    let name = match name {
+        Some(name) => free_name(&*txn, name).await?,
+        None => made_up_name(&*txn).await?,
+    };
+    let row = ContainerRow {
+        id: id.clone(),
+        name,
+        image: image.id,
+        manifest: image.manifest,
+        created: store.now(),
+        phase: ContainerPhase::Ready,
+        document: document.to_text(),
+        volumes,
+    };
+    txn.insert_container(&row).await?;
+    txn.touch_image(&image.id, store.now()).await?;
+    txn.insert_event(&container_event(store.now(), "create", &row)).await?;
+    txn.commit().await?;
+    fault::point("container-created");
+    directory.keep();
+    Ok(Created { id, warnings: Vec::new() })
+}
+
+/// A directory that is locked by us until the container's row is there, and removed when it never comes to be.
+struct NewDirectory<'a> {
+    root: &'a Path,
+    id: &'a str,
+    _lock: File,
+    is_kept: bool,
+}
+
+impl<'a> NewDirectory<'a> {
+    fn make(root: &'a Path, id: &'a str) -> Result<NewDirectory<'a>> {
+        let directory = container_directory(root, id);
+        let failed = |cause: io::Error| EngineError::file("creating", &directory, cause);
+        let make = |path: &Path, recursive: bool| DirBuilder::new().mode(0o700).recursive(recursive).create(path);
+        make(&root.join("containers"), true).map_err(failed)?;
+        make(&directory, false).map_err(failed)?;
+        let lock = File::open(&directory).map_err(failed)?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|cause| failed(cause.into()))?;
+        let new = NewDirectory { root, id, _lock: lock, is_kept: false };
+        for name in ["rootfs", "work"] {
+            make(&directory.join(name), false).map_err(failed)?;
+        }
+        // Its mode is that of the container's root directory.
+        DirBuilder::new().mode(0o755).create(directory.join("upper")).map_err(failed)?;
+        Ok(new)
+    }
+
+    fn keep(mut self) {
+        self.is_kept = true;
+    }
+}
+
+impl Drop for NewDirectory<'_> {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            let _ = fs::remove_dir_all(container_directory(self.root, self.id));
+        }
+    }
+}
+
+/// Fills in what docker fills in.
+fn set_defaults(id: &str, config: &mut Config, host: &mut HostConfig) -> Result<()> {
+    let set = |text: &mut String, default: &str| {
+        if text.is_empty() {
+            default.clone_into(text);
+        }
+    };
+    if config.hostname.is_empty() {
+        config.hostname = match host.network_mode.as_str() {
+            "host" => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            _ => short_id(id).to_owned(),
+        };
+    }
+    if !config.working_dir.is_empty() {
+        if !config.working_dir.starts_with('/') {
+            return Err(EngineError::invalid(format!(
+                "the working directory '{}' is invalid, it needs to be an absolute path",
+                config.working_dir
+            )));
+        }
+        config.working_dir = mounts::clean(&config.working_dir)?;
+    }
+    set(&mut host.network_mode, "bridge");
+    if host.network_mode == "default" {
+        host.network_mode = "bridge".into();
+    }
+    set(&mut host.restart_policy.name, "no");
+    set(&mut host.log_config.kind, "json-file");
+    set(&mut host.ipc_mode, "private");
+    set(&mut host.runtime, "strata");
+    let default_namespace = if host.privileged { "host" } else { "private" };
+    set(&mut host.cgroupns_mode, default_namespace);
+    if host.shm_size == 0 {
+        host.shm_size = SHM_SIZE as i64;
+    }
+    let owned = |list: &[&str]| Some(list.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>());
+    let is_open =
+        host.privileged || host.security_opt.iter().flatten().any(|option| option == "systempaths=unconfined");
+    let (masked, read_only) =
+        if is_open { (Some(Vec::new()), Some(Vec::new())) } else { (owned(MASKED_PATHS), owned(READONLY_PATHS)) };
+    host.masked_paths = host.masked_paths.take().or(masked);
+    host.readonly_paths = host.readonly_paths.take().or(read_only);
+    check(host)
+}
+
+fn check(host: &HostConfig) -> Result<()> {
+    let policy = &host.restart_policy;
+    if !matches!(policy.name.as_str(), "no" | "always" | "unless-stopped" | "on-failure") {
+        return Err(EngineError::invalid(format!(
+            "invalid restart policy: unknown policy '{}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
+            policy.name
+        )));
+    }
+    if policy.maximum_retry_count != 0 && policy.name != "on-failure" {
+        return Err(EngineError::invalid(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+        ));
+    }
+    if host.auto_remove && policy.name != "no" {
+        return Err(EngineError::invalid("can't create 'AutoRemove' container with restart policy"));
+    }
+    if host.memory != 0 && host.memory < 6 << 20 {
+        return Err(EngineError::invalid("Minimum memory limit allowed is 6MB"));
+    }
+    if host.memory_swap > 0 && host.memory_swap < host.memory {
+        return Err(EngineError::invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
+    }
+    if host.nano_cpus < 0 {
+        return Err(EngineError::invalid("CPU cfs quota can not be less than 0"));
+    }
+    if !matches!(host.log_config.kind.as_str(), "json-file" | "local" | "none") {
+        return Err(EngineError::invalid(format!(
+            "logger: no log driver named '{}' is registered",
+            host.log_config.kind
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a name that is taken.
+pub(super) async fn free_name(txn: &dyn ReadTxn, name: String) -> Result<String> {
+    match txn.container_named(&name).await? {
+        None => Ok(name),
+        Some(other) => Err(EngineError::Refused {
+            message: format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{}\". You have to remove \
+                 (or rename) that container to be able to reuse that name.",
+                other.id
+            ),
+        }),
+    }
+}
+
+async fn made_up_name(txn: &dyn ReadTxn) -> Result<String> {
+    for attempt in 0..NAME_ATTEMPTS {
+        let name = names::made_up(attempt)?;
+        if txn.container_named(&name).await?.is_none() {
+            return Ok(name);
+        }
+    }
+    Ok(format!("container_{}", short_id(&random_id()?)))
+}

@@ -1,0 +1,149 @@
+//! `inspect` of a container, as docker's API 1.51 shows it.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use strata_runtime::{ContainerState, HealthStatus, state};
+use strata_store::{ContainerPhase, ContainerRow, Store};
+
+use super::document::ContainerDocument;
+use super::list::container_size;
+use super::{container_directory, find_container};
+use crate::Result;
+use crate::inspect::nanosecond_time;
+
+/// Everything about a container; with its sizes if `with_size`.
+///
+/// # Errors
+/// `NotFound`; when its state cannot be read.
+pub async fn inspect_container(store: &Store, root: &Path, text: &str, with_size: bool) -> Result<Value> {
+    let txn = store.read().await?;
+    let row = find_container(&*txn, text).await?;
+    let image_size = txn.image(&row.image).await?.map_or(0, |image| image.size);
+    drop(txn);
+    let document = ContainerDocument::parse(&row)?;
+    let state = state(&container_directory(root, &row.id))?;
+    let sizes = match with_size {
+        true => Some(container_size(root, &row.id)?).map(|writable| (writable, writable + image_size)),
+        false => None,
+    };
+    Ok(whole(root, &row, &document, &state, sizes))
+}
+
+fn whole(
+    root: &Path,
+    row: &ContainerRow,
+    document: &ContainerDocument,
+    state: &ContainerState,
+    sizes: Option<(u64, u64)>,
+) -> Value {
+    let directory = container_directory(root, &row.id);
+    let file = |name: &str| directory.join(name).display().to_string();
+    let mut fields = Map::new();
+    let mut add = |key: &str, value: Value| drop(fields.insert(key.to_owned(), value));
+    add("Id", json!(row.id));
+    add("Created", json!(nanosecond_time(row.created)));
+    add("Path", json!(document.path));
+    add("Args", json!(document.args));
+    add("State", state_json(state, row.phase));
+    add("Image", json!(row.image));
+    add("ResolvConfPath", json!(file("resolv.conf")));
+    add("HostnamePath", json!(file("hostname")));
+    add("HostsPath", json!(file("hosts")));
+    add("LogPath", json!(file("log.json")));
+    add("Name", json!(format!("/{}", row.name)));
+    add("RestartCount", json!(state.restarts));
+    add("Driver", json!("strata"));
+    add("Platform", json!(document.platform));
+    add("MountLabel", json!(""));
+    add("ProcessLabel", json!(""));
+    add("AppArmorProfile", json!(""));
+    add("ExecIDs", Value::Null);
+    add("HostConfig", json!(document.host_config));
+    let layers = json!({ "UpperDir": file("upper"), "WorkDir": file("work"), "MergedDir": file("rootfs") });
+    add("GraphDriver", json!({ "Data": layers, "Name": "strata" }));
+    if let Some((writable, total)) = sizes {
+        add("SizeRw", json!(writable));
+        add("SizeRootFs", json!(total));
+    }
+    let shown: Vec<_> = document.mounts.iter().filter(|point| point.kind != "tmpfs").collect();
+    add("Mounts", json!(shown));
+    add("Config", json!(document.config));
+    add("NetworkSettings", network_settings(document));
+    Value::Object(fields)
+}
+
+/// `State`.
+pub fn state_json(state: &ContainerState, phase: ContainerPhase) -> Value {
+    use strata_runtime::ContainerStatus as Status;
+    let word = match (phase, state.status) {
+        (ContainerPhase::Removing, _) => json!("removing"),
+        (_, status) => json!(status),
+    };
+    let mut value = json!({
+        "Status": word,
+        "Running": matches!(state.status, Status::Running | Status::Paused | Status::Restarting),
+        "Paused": state.status == Status::Paused,
+        "Restarting": state.status == Status::Restarting,
+        "OOMKilled": state.oom_killed,
+        "Dead": state.status == Status::Dead,
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": nanosecond_time(state.started_at),
+        "FinishedAt": nanosecond_time(state.finished_at),
+    });
+    if let (Some(health), Some(fields)) = (&state.health, value.as_object_mut()) {
+        let status = match health.status {
+            HealthStatus::Starting => "starting",
+            HealthStatus::Healthy => "healthy",
+            HealthStatus::Unhealthy => "unhealthy",
+        };
+        let log: Vec<Value> = health
+            .log
+            .iter()
+            .map(|probe| {
+                json!({
+                    "Start": nanosecond_time(probe.start),
+                    "End": nanosecond_time(probe.end),
+                    "ExitCode": probe.exit_code,
+                    "Output": probe.output,
+                })
+            })
+            .collect();
+        let health = json!({ "Status": status, "FailingStreak": health.failing_streak, "Log": log });
+        fields.insert("Health".into(), health);
+    }
+    value
+}
+
+/// Host and none have no addresses.
+fn network_settings(document: &ContainerDocument) -> Value {
+    let ports: Map<String, Value> =
+        document.config.exposed_ports.iter().flatten().map(|(port, _)| (port.clone(), Value::Null)).collect();
+    let mut networks = Map::new();
+    let mode = &document.host_config.network_mode;
+    if !mode.starts_with("container:") {
+        networks.insert(mode.clone(), endpoint(&Value::Null));
+    }
+    for (name, settings) in &document.networks {
+        networks.insert(name.clone(), endpoint(settings));
+    }
+    json!({
+        "Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": ports, "HairpinMode": false,
+        "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0, "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null, "EndpointID": "", "Gateway": "", "GlobalIPv6Address": "",
+        "GlobalIPv6PrefixLen": 0, "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "MacAddress": "",
+        "Networks": networks,
+    })
+}
+
+fn endpoint(settings: &Value) -> Value {
+    let given = |key: &str| settings.get(key).cloned().unwrap_or(Value::Null);
+    json!({
+        "IPAMConfig": given("IPAMConfig"), "Links": given("Links"), "Aliases": given("Aliases"), "MacAddress": "",
+        "DriverOpts": given("DriverOpts"), "GwPriority": 0, "NetworkID": "", "EndpointID": "", "Gateway": "",
+        "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+        "DNSNames": null,
+    })
+}

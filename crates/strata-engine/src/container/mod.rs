@@ -1,0 +1,84 @@
+//! Containers as things of the store: made, found, listed, changed, removed. What a container's process does is the
+//! matter of `strata-runtime`.
+//!
+//! On disk: `<root>/containers/<id>/` as `strata-runtime` describes it; `upper/` and `work/` are the writable layer. The
+//! row in the catalog says that a container exists. The directory is complete before the row is there, and is gone before
+//! the row goes. A directory without a row is being made as long as its maker holds its lock, and a leftover after that.
+
+mod changes;
+mod commit;
+mod control;
+mod create;
+pub mod document;
+mod export;
+mod find;
+mod inspect;
+mod list;
+mod merge;
+mod mounts;
+mod names;
+mod prune;
+mod remove;
+mod rename;
+mod root;
+mod tree;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use strata_store::EventRow;
+
+use crate::{EngineError, Result};
+
+pub use changes::{PathChange, PathChangeKind, container_changes};
+pub use commit::{CommitRequest, commit_container};
+pub use create::{CreateRequest, Created, create_container};
+pub use document::ContainerDocument;
+pub use export::export_container;
+pub use find::find_container;
+pub use inspect::{inspect_container, state_json};
+pub use list::{ContainerFilter, ContainerSize, ContainerSummary, container_size, list_containers, running_containers};
+pub use prune::{PrunedContainers, prune_containers};
+pub use remove::{RemoveContainer, remove_container, sweep_containers};
+pub use rename::rename_container;
+pub(crate) use tree::directory_usage as directory_size;
+
+/// The directory of a container.
+pub fn container_directory(root: &Path, id: &str) -> PathBuf {
+    root.join("containers").join(id)
+}
+
+/// The first twelve digits of an ID.
+pub fn short_id(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    let read = File::open("/dev/urandom").and_then(|mut source| source.read_exact(&mut bytes));
+    read.map_err(|cause| EngineError::file("reading", "/dev/urandom", cause))?;
+    Ok(bytes)
+}
+
+/// 64 hexadecimal digits that nobody has had before.
+pub(crate) fn random_id() -> Result<String> {
+    Ok(random_bytes::<32>()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// An event about a container: its attributes are image, name and labels.
+pub(crate) fn container_event(time: i64, action: &str, row: &strata_store::ContainerRow) -> EventRow {
+    let mut attributes = std::collections::BTreeMap::new();
+    if let Ok(document) = ContainerDocument::parse(row) {
+        attributes.extend(document.config.labels.unwrap_or_default());
+        attributes.insert("image".to_owned(), document.config.image);
+    }
+    attributes.insert("name".to_owned(), row.name.clone());
+    EventRow {
+        time,
+        action: format!("container {action}"),
+        actor: row.id.clone(),
+        attributes: serde_json::to_string(&attributes).unwrap_or_default(),
+    }
+}

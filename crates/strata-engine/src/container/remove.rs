@@ -1,0 +1,127 @@
+//! `rm`: the row says that the container is going, its directory goes, then the row. Each step can be repeated.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use strata_runtime::{ContainerStatus, state};
+use strata_store::{ContainerPhase, ContainerRow, Store, fault};
+
+use super::{container_directory, container_event, find_container};
+use crate::{EngineError, Result, volume};
+
+/// How to remove a container.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RemoveContainer {
+    /// Kill it when it runs.
+    pub force: bool,
+    /// Its anonymous volumes, too.
+    pub volumes: bool,
+}
+
+/// Removes a container, and what of its image only it held.
+///
+/// # Errors
+/// `NotFound`; `Refused` when it runs and `force` is not given.
+pub async fn remove_container(store: &Store, root: &Path, text: &str, options: RemoveContainer) -> Result<()> {
+    let row = find_container(&*store.read().await?, text).await?;
+    if row.phase == ContainerPhase::Ready {
+        let directory = container_directory(root, &row.id);
+        let status = state(&directory)?.status;
+        if matches!(status, ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting) {
+            if !options.force {
+                let (name, what) = (&row.name, status_word(status));
+                let advice = match status {
+                    ContainerStatus::Paused => "unpause and stop the container before removing or force remove",
+                    _ => "stop the container before removing or force remove",
+                };
+                return Err(EngineError::Refused {
+                    message: format!("cannot remove container {name:?}: container is {what}: {advice}"),
+                });
+            }
+            super::control::end_now(&directory)?;
+        }
+    }
+    take_away(store, root, row, options.volumes).await
+}
+
+fn status_word(status: ContainerStatus) -> &'static str {
+    match status {
+        ContainerStatus::Paused => "paused",
+        ContainerStatus::Restarting => "restarting",
+        _ => "running",
+    }
+}
+
+/// Removes a container that does not run.
+pub(super) async fn take_away(store: &Store, root: &Path, row: ContainerRow, with_volumes: bool) -> Result<()> {
+    let mut txn = store.write("removing a container").await?;
+    let Some(row) = txn.container(&row.id).await? else { return Ok(()) };
+    let row = ContainerRow { phase: ContainerPhase::Removing, ..row };
+    txn.update_container(&row).await?;
+    txn.commit().await?;
+    fault::point("container-removing");
+    let directory = container_directory(root, &row.id);
+    let cleaned = directory.clone();
+    tokio::task::spawn_blocking(move || {
+        if cleaned.exists() {
+            strata_runtime::clean(&cleaned)?;
+            remove_directory(&cleaned)?;
+        }
+        Ok::<(), EngineError>(())
+    })
+    .await
+    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    fault::point("container-directory-removed");
+    let mut txn = store.write("removing a container").await?;
+    let collection = store.delete_container(&mut *txn, &row).await?;
+    txn.insert_event(&container_event(store.now(), "destroy", &row)).await?;
+    txn.commit().await?;
+    fault::point("container-removed");
+    store.remove_doomed(&collection).await?;
+    if with_volumes {
+        for name in &row.volumes {
+            volume::remove_if_anonymous(store, root, name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a container's directory. It first gets a name that no container has, so that what is half removed is never
+/// taken for one.
+fn remove_directory(directory: &Path) -> Result<()> {
+    let failed = |cause: io::Error| EngineError::file("removing", directory, cause);
+    match fs::remove_dir_all(directory) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed(cause)),
+        _ => Ok(()),
+    }
+}
+
+/// Finishes removals that were cut off, and removes directories that never became containers.
+///
+/// # Errors
+/// When catalog or directories cannot be read.
+pub async fn sweep_containers(store: &Store, root: &Path) -> Result<()> {
+    let rows = store.read().await?.containers().await?;
+    for row in rows.into_iter().filter(|row| row.phase == ContainerPhase::Removing) {
+        take_away(store, root, row, false).await?;
+    }
+    let folder = root.join("containers");
+    let entries = match fs::read_dir(&folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(|cause| EngineError::file("reading", &folder, cause))?,
+    };
+    for entry in entries.flatten() {
+        let Ok(lock) = File::open(entry.path()) else { continue };
+        // Its maker holds the lock until the row is there, so that the row is looked for afterwards.
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        let id = entry.file_name().to_string_lossy().into_owned();
+        if store.read().await?.container(&id).await?.is_none() {
+            remove_directory(&entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! How a container's root file system comes to be: its image's view below its own writable layer.
+
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use strata_model::DiffId;
+use strata_rootfs::{Abilities, MountPlan, Ownership, UpperDirectory, ViewOnDisk, extract, mount_plan};
+use strata_runtime::{ContainerStatus, state};
+use strata_store::{ContainerRow, OpenedView, Store, StoreError};
+
+use super::container_directory;
+use crate::lookup::{ImageDocuments, documents_of_manifest};
+use crate::view::{PackPlaces, erofs_image_of_layers};
+use crate::{EngineError, Result};
+
+/// The documents of the image that a container was made from, also when the image is gone.
+pub(super) async fn container_image(store: &Store, row: &ContainerRow) -> Result<ImageDocuments> {
+    let documents = documents_of_manifest(&*store.read().await?, &row.manifest).await?;
+    Ok(documents.ok_or(StoreError::UnknownObject(row.manifest))?)
+}
+
+/// The layers of that image.
+pub(super) async fn container_layers(store: &Store, row: &ContainerRow) -> Result<Vec<DiffId>> {
+    Ok(container_image(store, row).await?.config.value().rootfs.diff_ids.clone())
+}
+
+/// How the container's root file system is mounted on `rootfs` in its directory. Directories that the plan needs are made.
+///
+/// # Errors
+/// When the image's view cannot be made.
+pub(super) async fn root_plan(store: &Store, root: &Path, row: &ContainerRow) -> Result<MountPlan> {
+    let layers = container_layers(store, row).await?;
+    let directory = container_directory(root, &row.id);
+    let image = erofs_image_of_layers(store, &row.image, &layers).await?;
+    let opened = store.open_view(&row.image.to_string(), &layers).await?;
+    let abilities = abilities(root)?;
+    let view = ViewOnDisk {
+        image: image.as_ref().and_then(|bytes| bytes.file()).map(path_of).transpose()?.unwrap_or_default(),
+        packs: opened.packs.iter().map(|pack| path_of(pack.file())).collect::<Result<_>>()?,
+        directory: directory.join("image"),
+    };
+    let upper =
+        UpperDirectory { upper: directory.join("upper"), work: directory.join("work"), lower: directory.join("lower") };
+    let abilities = match image {
+        Some(_) => abilities,
+        None => Abilities { image: strata_rootfs::Method::Directory, ..abilities },
+    };
+    let plan = mount_plan(&view, Some(&upper), &abilities, &directory.join("rootfs"));
+    write_directories(opened, &plan).await?;
+    Ok(plan)
+}
+
+/// Writes the view as files where a plan wants it so.
+async fn write_directories(opened: OpenedView, plan: &MountPlan) -> Result<()> {
+    use strata_rootfs::Step;
+    let is_wanted = |step: &Step| matches!(step, Step::Extract { .. });
+    if !plan.steps.iter().any(is_wanted) {
+        return Ok(());
+    }
+    let plan = MountPlan { steps: plan.steps.iter().filter(|step| is_wanted(step)).cloned().collect() };
+    let ownership = if rustix::process::geteuid().is_root() { Ownership::AsRecorded } else { Ownership::Squash };
+    tokio::task::spawn_blocking(move || {
+        let packs: Vec<File> = opened
+            .packs
+            .iter()
+            .map(|pack| pack.file().try_clone())
+            .collect::<std::io::Result<_>>()
+            .map_err(|cause| EngineError::file("opening", "a pack", cause))?;
+        plan.realize(&mut |target| {
+            extract(&opened.view, &PackPlaces(&opened.packs), &packs, target, ownership).map(drop)
+        })?;
+        Ok(())
+    })
+    .await
+    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?
+}
+
+/// The path by which the kernel knows an open file.
+fn path_of(file: &File) -> Result<PathBuf> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::read_link(&link).map_err(|cause| EngineError::file("reading", link, cause))
+}
+
+/// What this machine can mount, tried once for each kernel and user and remembered in `containers/.abilities`.
+fn abilities(root: &Path) -> Result<Abilities> {
+    let folder = root.join("containers");
+    let path = folder.join(".abilities");
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let key = format!("{release} {} ", rustix::process::geteuid().as_raw());
+    let remembered = fs::read_to_string(&path).ok();
+    let remembered = remembered.as_deref().and_then(|text| text.strip_prefix(key.as_str())?.parse().ok());
+    if let Some(abilities) = remembered {
+        return Ok(abilities);
+    }
+    let abilities = Abilities::probe(&folder);
+    let new = folder.join(format!(".abilities-{}", std::process::id()));
+    let write = || {
+        fs::write(&new, format!("{key}{abilities}"))?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(|cause| EngineError::file("writing", &path, cause))?;
+    Ok(abilities)
+}
+
+/// The root directory of a container: that of its process, or, when it has none, its root file system mounted where nobody
+/// else sees it.
+///
+/// # Errors
+/// When it cannot be mounted.
+pub(super) async fn open_container_root(store: &Store, root: &Path, row: &ContainerRow) -> Result<OwnedFd> {
+    let state = state(&container_directory(root, &row.id))?;
+    if matches!(state.status, ContainerStatus::Running | ContainerStatus::Paused) {
+        let path = PathBuf::from(format!("/proc/{}/root", state.pid));
+        return Ok(File::open(&path).map_err(|cause| EngineError::file("opening", &path, cause))?.into());
+    }
+    let plan = root_plan(store, root, row).await?;
+    let target = container_directory(root, &row.id).join("rootfs");
+    tokio::task::spawn_blocking(move || plan.open_apart(&target))
+        .await
+        .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?
+        .map_err(EngineError::from)
+}
