@@ -2,8 +2,7 @@
 
 use crate::demo::hub::{Hub, PASSWORD};
 use crate::demo::terminal::Terminal;
-use crate::demo::{self};
-use crate::{packages, workspace};
+use crate::{demo, packages, workspace};
 use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -73,6 +72,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 fn take(hub: &Hub, folder: &Path) -> Result<()> {
     let browser = Browser::start().context("chromium and chromedriver are not here")?;
     fs::create_dir_all(folder)?;
+    browser.devtools("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
     let (mut viewer, mut all) = ("", 0);
     for (name, wanted, path, screen) in PICTURES {
         browser.show_on(*screen);

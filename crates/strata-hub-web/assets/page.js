@@ -61,7 +61,8 @@ if (search && list) {
   search.form.addEventListener("keydown", (event) => {
     const links = [...list.querySelectorAll("a")];
     const at = links.indexOf(document.activeElement);
-    if (event.key === "Escape") { list.replaceChildren(); search.focus(); }
+    // The first one takes the suggestions away, and leaves what was typed.
+    if (event.key === "Escape" && links.length) { event.preventDefault(); list.replaceChildren(); search.focus(); }
     if (event.key === "ArrowDown" && links.length) { event.preventDefault(); links[Math.min(at + 1, links.length - 1)].focus(); }
     if (event.key === "ArrowUp" && at >= 0) { event.preventDefault(); (at === 0 ? search : links[at - 1]).focus(); }
   });

@@ -150,12 +150,17 @@ impl Browser {
         self.must("/execute/async", &json!({ "script": script, "args": [] }))
     }
 
-    /// What the console of the page got since the last call: errors, and what its policy kept from happening.
+    /// What the console of the page got since the last call: warnings, errors, and what its policy kept from happening.
     #[track_caller]
     pub fn console(&self) -> Vec<String> {
         let entries = self.must("/se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().cloned().unwrap_or_default();
-        entries.iter().map(|entry| format!("{}: {}", entry["level"], entry["message"])).collect()
+        let is_advice = |entry: &&Value| entry["level"] == "DEBUG" || entry["level"] == "INFO";
+        entries
+            .iter()
+            .filter(|entry| !is_advice(entry))
+            .map(|entry| format!("{}: {}", entry["level"], entry["message"]))
+            .collect()
     }
 
     /// Waits until the page has a visible element; `css` selects it.

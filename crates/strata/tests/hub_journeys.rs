@@ -163,7 +163,9 @@ fn everything_can_be_read_without_scripts() {
     browser.wait_for_text("#tags caption", "1 tag");
     browser.follow("1.27");
     browser.wait_for_text("main h2", "1.27");
-    for (tab, seen) in [("Dockerfile", "ENV VERSION="), ("Layers", "Layers of latest"), ("Trust", "latest")] {
+    for (tab, seen) in
+        [("Dockerfile", "Reconstructed from the history"), ("Layers", "Layers of latest"), ("Trust", "latest")]
+    {
         browser.follow(tab);
         browser.wait_for_text("main", seen);
     }
@@ -237,7 +239,7 @@ fn tags_are_compared_moved_back_and_deleted() {
     browser.until("the tag to be moved", || (browser.text("dl.pairs code") != digest).then_some(()));
 
     visitor.open("/r/admin/large/settings/delete");
-    browser.wait_for_text("main", "This frees 3.0 MB");
+    browser.wait_for_text("main", "This frees ");
     let before = stored(&visitor);
     visitor.open("/r/admin/large/settings/delete");
     browser.fill("input[name=confirmation]", "admin/large");

@@ -194,8 +194,8 @@ pub fn seed(hub: &Hub, terminal: &Terminal, images: &Images) -> Result<()> {
             let from = format!("oci:{}:{source}", images.layout.display());
             let to = format!("docker://{}/{}:{tag}", hub.address, entry.repository);
             match entry.is_shown {
-                true => account.strata(&["copy", &from, &to]).map(drop)?,
-                false => account.quietly(&["copy", &from, &to])?,
+                true => account.strata(&["copy", "--all", &from, &to]).map(drop)?,
+                false => account.quietly(&["copy", "--all", &from, &to])?,
             }
         }
     }
