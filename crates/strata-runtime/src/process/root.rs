@@ -26,8 +26,6 @@ pub(super) struct Root<'a> {
     linux: &'a Linux,
     bundle: &'a Path,
     directory: OwnedFd,
-    /// The machine's `/dev/null`, which hides files.
-    null: OwnedFd,
     in_user_namespace: bool,
     new_cgroup_namespace: bool,
 }
@@ -66,12 +64,7 @@ impl<'a> Root<'a> {
         Detached::copy(original.as_fd(), true, &path)?.attach(original.as_fd(), &path)?;
         let directory = openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         let directory = directory.map_err(failed)?;
-        let null = open_source(Path::new("/dev/null"))?;
-        let status = fstat(&null).map_err(failed)?;
-        if status.st_rdev != makedev(1, 3) {
-            return Err(Failure::new(Stage::Root, "/dev/null of this machine is not the null device"));
-        }
-        Ok(Root { spec, linux, bundle, directory, null, in_user_namespace, new_cgroup_namespace })
+        Ok(Root { spec, linux, bundle, directory, in_user_namespace, new_cgroup_namespace })
     }
 
     /// Everything that is mounted or made before the pivot.
@@ -270,6 +263,7 @@ impl<'a> Root<'a> {
             copy.change(Attributes::MOUNT_ATTR_RDONLY, Attributes::empty(), true, Path::new(path))?;
             copy.attach(there.as_fd(), Path::new(path))?;
         }
+        let null = self.null()?;
         let mut empty: Option<Detached> = None;
         for path in self.linux.masked_paths().iter().flatten() {
             let Some(there) = existing(path)? else { continue };
@@ -291,10 +285,26 @@ impl<'a> Root<'a> {
                 covering.attach(there.as_fd(), path)?;
                 empty.get_or_insert(covering);
             } else {
-                Detached::copy(self.null.as_fd(), false, path)?.attach(there.as_fd(), path)?;
+                Detached::copy(null.as_fd(), false, path)?.attach(there.as_fd(), path)?;
             }
         }
         Ok(())
+    }
+
+    /// What hides files: the null device, and nothing that an image put in its place.
+    fn null(&self) -> Result<OwnedFd, Failure> {
+        let path = Path::new("/dev/null");
+        let is_null = |file: &OwnedFd| {
+            fstat(file).is_ok_and(|status| {
+                FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice && status.st_rdev == makedev(1, 3)
+            })
+        };
+        match open_inside(self.root(), path).ok().filter(is_null) {
+            Some(null) => Ok(null),
+            None => Some(open_source(path)?)
+                .filter(is_null)
+                .ok_or_else(|| Failure::new(Stage::Root, "/dev/null of this machine is not the null device")),
+        }
     }
 
     /// Makes it the root of this process. What is left is done by path, on what is inside.

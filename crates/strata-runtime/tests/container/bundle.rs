@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{
@@ -137,7 +137,7 @@ impl Bundle {
             self.path().display(),
             self.plan.container,
         );
-        let output = Command::new("unshare").args(["-m", "sh", "-c", &run]).output().unwrap();
+        let output = Command::new("unshare").args(["-m", "sh", "-c", &run]).stdin(Stdio::null()).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         Ended { output: text, code: output.status.code().unwrap_or(-1) }
     }
