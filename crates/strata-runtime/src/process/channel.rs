@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -47,7 +47,7 @@ impl Channel {
         let end = OwnedFd::from(self);
         sys::place(end.as_fd(), NUMBER, true)?;
         // Whatever number it had before is closed with the rest.
-        std::mem::forget(end);
+        let _ = end.into_raw_fd();
         sys::close_from(NUMBER as u32 + 1)?;
         Ok(Channel(sys::owned(NUMBER)))
     }

@@ -242,7 +242,7 @@ impl<'a> Root<'a> {
             let file = openat2(self.root(), &path, flags, Mode::empty(), resolve);
             let file = fs::File::from(file.map_err(|cause| failed(cause.into()))?);
             let kind = rustix::fs::fstatfs(&file).map_err(|cause| failed(cause.into()))?.f_type;
-            if i64::from(kind) != PROC {
+            if kind != PROC {
                 return Err(Failure::new(Stage::Limits, format!("setting {name}: /proc is not the kernel's")));
             }
             std::io::Write::write_all(&mut &file, value.as_bytes()).map_err(failed)?;

@@ -159,7 +159,7 @@ pub(super) fn open_terminal() -> io::Result<(OwnedFd, OwnedFd)> {
     const DEVPTS: i64 = 0x1cd1;
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let master = openat(CWD, "/dev/pts/ptmx", flags, Mode::empty())?;
-    if i64::from(rustix::fs::fstatfs(&master)?.f_type) != DEVPTS {
+    if rustix::fs::fstatfs(&master)?.f_type != DEVPTS {
         return Err(io::Error::other("/dev/pts/ptmx is not a terminal multiplexer"));
     }
     let unlocked: libc::c_int = 0;

@@ -15,7 +15,7 @@ fn run(filter: &Filter, architecture: u32, number: u32, arguments: &[u64]) -> u3
         4 => architecture,
         _ => {
             let argument = arguments.get((offset as usize - 16) / 8).copied().unwrap_or(0);
-            if offset % 8 == 0 { argument as u32 } else { (argument >> 32) as u32 }
+            if offset.is_multiple_of(8) { argument as u32 } else { (argument >> 32) as u32 }
         }
     };
     let (mut at, mut accumulator) = (0, 0);

@@ -1,8 +1,11 @@
 //! Containers as they are seen from inside, by our runtime and by runc. Needs root, namespaces and a static busybox.
 
+#![allow(clippy::print_stdout, reason = "a harness says what it found")]
+
 mod bundle;
 mod escapes;
 mod lifecycle;
+mod speed;
 mod view;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,7 +18,7 @@ fn main() -> ExitCode {
     if let Some(code) = strata_runtime::entry() {
         return code;
     }
-    let tests: Vec<Test> = [lifecycle::TESTS, view::TESTS, escapes::TESTS].concat();
+    let tests: Vec<Test> = [lifecycle::TESTS, view::TESTS, escapes::TESTS, speed::TESTS].concat();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if has("--list") {
