@@ -57,7 +57,7 @@ fn pages_of_a_hundred_thousand_repositories() {
         ("/_/web", cookie.as_str()),
         ("/_/web/tags", ""),
         ("/_/web/tags/1.7", ""),
-        ("/u/user7", ""),
+        ("/u/library", ""),
         ("/my", cookie.as_str()),
     ] {
         let mut times: Vec<Duration> = (0..RUNS)
