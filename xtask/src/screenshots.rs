@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use strata_testkit::browser::{Browser, Screen};
 
 const FOLDER: &str = "docs/images";
@@ -66,7 +67,21 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let store = tempfile::Builder::new().prefix("strata-screenshots-").tempdir()?;
     let hub = Hub::start(&strata, store.path())?;
     demo::fill(&Terminal::new(strata, store.path()), &hub, store.path())?;
+    wait_for_counts(&hub)?;
     take(&hub, &folder)
+}
+
+/// The hub counts pulls a moment later, many at once.
+fn wait_for_counts(hub: &Hub) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    for repository in ["library/base", "acme/app", "grace/perl-course"] {
+        let path = format!("/v2/repositories/{repository}/");
+        while hub.request("admin", "GET", &path, &json!({}))?["pull_count"] == 0 {
+            ensure!(Instant::now() < deadline, "the pulls of {repository} are not counted");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    Ok(())
 }
 
 fn take(hub: &Hub, folder: &Path) -> Result<()> {

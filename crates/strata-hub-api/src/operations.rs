@@ -78,6 +78,11 @@ impl Operations {
         Ok(fresh)
     }
 
+    /// Lets totals be counted again, after somebody changed what they count and wants to see it.
+    pub async fn recount(&self) {
+        *self.0.totals.lock().await = None;
+    }
+
     /// Why the hub is not ready; empty when it is.
     pub async fn obstacles(&self) -> Vec<String> {
         let mut obstacles = Vec::new();

@@ -40,6 +40,8 @@ pub trait Operator: Send + Sync {
     /// # Errors
     /// When the catalog cannot be read.
     async fn totals(&self) -> Result<Totals, HubError>;
+    /// Lets totals be counted again, after somebody changed what they count and wants to see it.
+    async fn recount(&self);
     /// The registries that are mirrored, by name.
     fn mirrors(&self) -> Vec<MirroredRegistry>;
 }

@@ -94,6 +94,14 @@ impl Hub {
         Ok((txn.count_repositories(filter).await?, txn.repositories(filter).await?))
     }
 
+    /// The first repositories of a list. To count them all, as [`Hub::repositories`] does, takes longer.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn first_repositories(&self, filter: &RepositoryFilter) -> Result<Vec<RepositoryRow>> {
+        Ok(self.read().await?.repositories(filter).await?)
+    }
+
     /// Makes a repository that nothing was pushed to yet.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub(crate) async fn home(visit: Visit) -> Result {
         ("Official images", list(true, RepositoryOrder::Pulls), Some("/search?badge=official")),
         ("Recently updated", list(false, RepositoryOrder::Updated), Some("/search?sort=updated")),
     ] {
-        let (_, rows) = visit.hub.repositories(&filter).await.map_err(|error| Failure::of(&visit, error))?;
+        let rows = visit.hub.first_repositories(&filter).await.map_err(|error| Failure::of(&visit, error))?;
         if !rows.is_empty() {
             let cards = rows.iter().map(|row| Card::of(row, visit.now)).collect();
             sections.push(Section { title, cards, more });

@@ -31,6 +31,10 @@ impl Operator for RunningHub {
         self.operations.totals().await
     }
 
+    async fn recount(&self) {
+        self.operations.recount().await;
+    }
+
     fn mirrors(&self) -> Vec<MirroredRegistry> {
         let uses = self.mirror.iter().flat_map(Mirror::uses);
         uses.map(|used| MirroredRegistry {

@@ -79,12 +79,13 @@ pub(crate) async fn storage(visit: Visit, Extension(operator): Extension<Arc<dyn
 }
 
 /// `POST /admin/storage/collect`.
-pub(crate) async fn collect(visit: Visit, form: String) -> Result {
+pub(crate) async fn collect(visit: Visit, Extension(operator): Extension<Arc<dyn Operator>>, form: String) -> Result {
     let desk = Desk::of(&visit)?;
     let idle = (Values::of(&form).first("at_once") == "yes").then_some(Duration::ZERO);
     let registry = visit.hub.registry();
     let freed = registry.collect(idle).await.map_err(|error| desk.failed(error.into()))?;
     let leftovers = registry.store().collect_leftovers().await.map_err(|error| desk.failed(error.into()))?;
+    operator.recount().await;
     Ok(visit.told(PATH, &format!("Collected: {} freed.", words::size(freed + leftovers))))
 }
 

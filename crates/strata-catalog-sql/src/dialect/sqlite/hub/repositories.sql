@@ -30,6 +30,7 @@ CREATE TABLE repositories (
 CREATE INDEX repositories_namespace ON repositories (namespace, full_name);
 CREATE INDEX repositories_updated ON repositories (last_updated DESC, full_name);
 CREATE INDEX repositories_pulls ON repositories (pulls DESC, full_name);
+CREATE INDEX repositories_official ON repositories (pulls DESC, full_name) WHERE is_official = 1;
 CREATE INDEX repositories_stars ON repositories (stars DESC, full_name);
 CREATE INDEX repositories_trend ON repositories (trend DESC, full_name);
 
