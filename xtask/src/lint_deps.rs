@@ -32,7 +32,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // format: for the grammar of filters (globs, times), not for wording
     (
         "strata-engine",
-        &["archive", "erofs", "format", "layer", "model", "network", "registry-client", "rootfs", "store", "transfer"],
+        &[
+            "archive",
+            "erofs",
+            "format",
+            "layer",
+            "model",
+            "network",
+            "registry-client",
+            "rootfs",
+            "runtime",
+            "store",
+            "transfer",
+        ],
     ),
     // surfaces
     ("strata-cli", &["engine", "format", "model", "registry-client", "store", "transfer"]),
@@ -54,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "registry",
             "registry-client",
+            "runtime",
             "store",
             "transfer",
         ],
@@ -61,18 +74,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("strata-testkit", &["archive", "layer", "model"]),
     (
         "strata-fuzz",
-        &[
-            "archive",
-            "erofs",
-            "format",
-            "hub",
-            "layer",
-            "model",
-            "registry",
-            "registry-client",
-            "runtime",
-            "testkit",
-        ],
+        &["archive", "erofs", "format", "hub", "layer", "model", "registry", "registry-client", "runtime", "testkit"],
     ),
     ("xtask", &["testkit"]),
 ];

@@ -37,11 +37,11 @@ mod view;
 mod volume;
 
 pub use container::{
-    CommitRequest, ContainerDocument, ContainerFilter, ContainerSize, ContainerSummary, CreateRequest, Created,
-    PathChange, PathChangeKind, PrunedContainers, RemoveContainer, commit_container, container_changes,
-    container_directory, container_size, create_container, document, export_container, find_container,
-    inspect_container, list_containers, prune_containers, remove_container, rename_container, running_containers,
-    short_id, state_json, sweep_containers,
+    CommitRequest, ContainerAction, ContainerDocument, ContainerFilter, ContainerSize, ContainerSummary, CreateRequest,
+    Created, PathChange, PathChangeKind, PrunedContainers, RemoveContainer, commit_container, container_changes,
+    container_directory, container_size, control_container, create_container, document, export_container,
+    find_container, inspect_container, list_containers, prune_containers, remove_container, rename_container,
+    running_containers, short_id, start_container, state_json, sweep_containers, wait_container,
 };
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
 pub use df::{ImageUsage, StoreUsage, usage};
@@ -67,6 +67,7 @@ pub use push::{PushRequest, PushTarget, Pushed, prepare_push, push_target};
 pub use remove::{RemoveOptions, RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
 pub use save::{SaveFormat, SaveRequest, Saved, save};
 pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
+pub use strata_runtime::{AttachEvent, AttachRequest, AttachStream, RuntimeError, Stream as OutputStream};
 pub use tag::{parse_target, tag};
 pub use tags::{TagInfo, tags};
 pub use view::{ViewPolicy, image_view, prepare_view};

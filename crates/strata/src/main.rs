@@ -21,6 +21,10 @@ use tokio::net::TcpListener;
 const CATALOG: &str = "catalog.sqlite";
 
 fn main() -> ExitCode {
+    // Before anything else: supervisors and the first processes of containers have one thread.
+    if let Some(code) = strata_runtime::entry() {
+        return code;
+    }
     memory::return_what_is_freed();
     strata_cli::run(std::env::args_os().collect(), &Program)
 }

@@ -1,14 +1,136 @@
-//! What is done to a container's process through its supervisor.
+//! What is done to a container's process through its supervisor: `stop`, `kill`, `pause`, `unpause`, `wait`.
 
 use std::path::Path;
 
-use strata_runtime::Control;
+use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
+use strata_store::{ContainerRow, Store};
 
-use crate::Result;
+use super::find::find_ready;
+use super::{container_directory, container_event, signals};
+use crate::{EngineError, Result};
+
+/// Something to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerAction {
+    /// Ask it to end, and kill it when it does not.
+    Stop {
+        /// The signal that asks; `None` is its own.
+        signal: Option<String>,
+        /// Seconds until it is killed; `None` is its own time, negative is never.
+        timeout: Option<i64>,
+    },
+    /// Send it a signal.
+    Kill {
+        /// The signal.
+        signal: String,
+    },
+    /// Freeze it.
+    Pause,
+    /// Let it go on.
+    Unpause,
+}
+
+impl ContainerAction {
+    fn word(&self) -> &'static str {
+        match self {
+            ContainerAction::Stop { .. } => "stop",
+            ContainerAction::Kill { .. } => "kill",
+            ContainerAction::Pause => "pause",
+            ContainerAction::Unpause => "unpause",
+        }
+    }
+}
+
+/// Does something to a container that runs. Stopping one that does not run does nothing.
+///
+/// # Errors
+/// `NotFound`; `Refused` when it does not run, or is paused or not.
+pub async fn control_container(store: &Store, root: &Path, text: &str, action: &ContainerAction) -> Result<()> {
+    let row = find_ready(&*store.read().await?, text).await?;
+    let directory = container_directory(root, &row.id);
+    let status = state(&directory)?.status;
+    let is_running = matches!(status, ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting);
+    let refused = |message: String| Err(EngineError::Refused { message });
+    match action {
+        ContainerAction::Stop { .. } if !is_running => return Ok(()),
+        ContainerAction::Kill { .. } if !is_running => {
+            return refused(format!("cannot kill container: {text}: container {} is not running", row.id));
+        }
+        _ if !is_running => return refused(format!("container {} is not running", row.id)),
+        ContainerAction::Pause if status == ContainerStatus::Paused => {
+            return refused(format!("container {} is already paused", row.id));
+        }
+        ContainerAction::Unpause if status != ContainerStatus::Paused => {
+            return refused(format!("Container {} is not paused", row.id));
+        }
+        _ => {}
+    }
+    let request = match action {
+        ContainerAction::Stop { signal, timeout } => {
+            Do::Stop(signal.as_deref().map(signals::parse).transpose()?, *timeout)
+        }
+        ContainerAction::Kill { signal } => Do::Signal(signals::parse(signal)?),
+        ContainerAction::Pause => Do::Pause,
+        ContainerAction::Unpause => Do::Unpause,
+    };
+    blocking(move || request.on(&directory)).await?;
+    note(store, action.word(), &row).await
+}
+
+async fn note(store: &Store, word: &str, row: &ContainerRow) -> Result<()> {
+    let mut txn = store.write("noting an event").await?;
+    txn.insert_event(&container_event(store.now(), word, row)).await?;
+    Ok(txn.commit().await?)
+}
+
+enum Do {
+    Stop(Option<i32>, Option<i64>),
+    Signal(i32),
+    Pause,
+    Unpause,
+}
+
+impl Do {
+    fn on(&self, directory: &Path) -> Result<(), RuntimeError> {
+        let mut control = Control::connect(directory)?;
+        match self {
+            Do::Stop(signal, timeout) => control.stop(*signal, *timeout).map(drop),
+            Do::Signal(signal) => control.signal(*signal),
+            Do::Pause => control.pause(),
+            Do::Unpause => control.unpause(),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??)
+}
+
+/// Waits until a container does not run, and returns its exit code. One that never ran has 0.
+///
+/// # Errors
+/// `NotFound`; when its supervisor cannot be asked.
+pub async fn wait_container(store: &Store, root: &Path, text: &str) -> Result<i32> {
+    let row = find_ready(&*store.read().await?, text).await?;
+    let directory = container_directory(root, &row.id);
+    blocking(move || {
+        let now = state(&directory)?;
+        if !matches!(now.status, ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting) {
+            return Ok(now.exit_code);
+        }
+        match Control::connect(&directory).and_then(|mut control| control.wait()) {
+            Ok(code) => Ok(code),
+            // It ended meanwhile.
+            Err(_) => Ok(state(&directory)?.exit_code),
+        }
+    })
+    .await
+}
 
 /// Ends a container at once and for good.
-pub(super) fn end_now(directory: &Path) -> Result<()> {
+pub(super) async fn end_now(directory: &Path) -> Result<()> {
     const KILL: i32 = 9;
-    Control::connect(directory)?.stop(Some(KILL), Some(0))?;
-    Ok(())
+    let directory = directory.to_owned();
+    blocking(move || Do::Stop(Some(KILL), Some(0)).on(&directory)).await
 }

@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
+use strata_layer::Kind;
 use strata_store::Store;
 
+use super::document::ContainerDocument;
 use super::find::find_ready;
 use super::root::open_container_root;
 use super::tree::{TreeTar, walk};
@@ -18,12 +20,14 @@ use crate::{EngineError, Result};
 pub async fn export_container<W: Write + Send + 'static>(store: &Store, root: &Path, text: &str, out: W) -> Result<()> {
     let row = find_ready(&*store.read().await?, text).await?;
     let directory = open_container_root(store, root, &row).await?;
+    let mut mounted = vec!["etc/hosts".to_owned(), "etc/hostname".to_owned(), "etc/resolv.conf".to_owned()];
+    let mounts = ContainerDocument::parse(&row)?.mounts;
+    mounted.extend(mounts.iter().map(|point| point.destination.trim_start_matches('/').to_owned()));
     let written = tokio::task::spawn_blocking(move || {
-        let device = rustix::fs::fstat(&directory)?.st_dev;
         let mut tar = TreeTar::new(out);
-        walk(&directory, &mut |entry| match entry.stat.st_dev == device {
-            true => tar.add(entry.path, entry),
-            false => Ok(()),
+        walk(&directory, &mut |entry| match mounted.iter().any(|path| path.as_bytes() == entry.path) {
+            true if entry.kind() != Some(Kind::Directory) => Ok(()),
+            _ => tar.add(entry.path, entry),
         })?;
         tar.finish().map(drop)
     });

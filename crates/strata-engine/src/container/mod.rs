@@ -21,6 +21,9 @@ mod prune;
 mod remove;
 mod rename;
 mod root;
+mod signals;
+mod spec;
+mod start;
 mod tree;
 
 use std::fs::File;
@@ -33,6 +36,7 @@ use crate::{EngineError, Result};
 
 pub use changes::{PathChange, PathChangeKind, container_changes};
 pub use commit::{CommitRequest, commit_container};
+pub use control::{ContainerAction, control_container, wait_container};
 pub use create::{CreateRequest, Created, create_container};
 pub use document::ContainerDocument;
 pub use export::export_container;
@@ -42,6 +46,7 @@ pub use list::{ContainerFilter, ContainerSize, ContainerSummary, container_size,
 pub use prune::{PrunedContainers, prune_containers};
 pub use remove::{RemoveContainer, remove_container, sweep_containers};
 pub use rename::rename_container;
+pub use start::start_container;
 pub(crate) use tree::directory_usage as directory_size;
 
 /// The directory of a container.

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+use strata_rootfs::{detach, mounts_below};
 use strata_runtime::{ContainerStatus, state};
 use strata_store::{ContainerPhase, ContainerRow, Store, fault};
 
@@ -40,7 +41,7 @@ pub async fn remove_container(store: &Store, root: &Path, text: &str, options: R
                     message: format!("cannot remove container {name:?}: container is {what}: {advice}"),
                 });
             }
-            super::control::end_now(&directory)?;
+            super::control::end_now(&directory).await?;
         }
     }
     take_away(store, root, row, options.volumes).await
@@ -88,12 +89,14 @@ pub(super) async fn take_away(store: &Store, root: &Path, row: ContainerRow, wit
     Ok(())
 }
 
-/// Removes a container's directory. It first gets a name that no container has, so that what is half removed is never
-/// taken for one.
+/// Removes a container's directory. What `--rm` starts shares the mount namespace of the supervisor, in which the container's
+/// root is mounted there: nothing is removed through a mount.
 fn remove_directory(directory: &Path) -> Result<()> {
-    let failed = |cause: io::Error| EngineError::file("removing", directory, cause);
+    for mount in mounts_below(directory)?.into_iter().rev() {
+        detach(&mount.target)?;
+    }
     match fs::remove_dir_all(directory) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed(cause)),
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(EngineError::file("removing", directory, cause)),
         _ => Ok(()),
     }
 }
@@ -112,7 +115,7 @@ pub async fn sweep_containers(store: &Store, root: &Path) -> Result<()> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|cause| EngineError::file("reading", &folder, cause))?,
     };
-    for entry in entries.flatten() {
+    for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
         let Ok(lock) = File::open(entry.path()) else { continue };
         // Its maker holds the lock until the row is there, so that the row is looked for afterwards.
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {

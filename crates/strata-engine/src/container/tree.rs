@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, major, minor, openat, readlinkat, statat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, fstat, major, minor, openat, readlinkat,
+    statat,
 };
 use rustix::io::Errno;
 use strata_layer::{Inode, Kind, Metadata, Timestamp, Xattrs};
@@ -72,13 +73,16 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Visits everything below a directory, names sorted, each directory before what is in it. What goes away meanwhile is left
-/// out.
+/// out, and so is what is in directories of other file systems.
 pub(crate) fn walk(root: &OwnedFd, visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>) -> io::Result<()> {
-    walk_below(root, &mut Vec::new(), 0, visit)
+    // Only directories: an overlay shows files of its layers with devices of their own.
+    let device = fstat(root)?.st_dev;
+    walk_below(root, device, &mut Vec::new(), 0, visit)
 }
 
 fn walk_below(
     directory: &OwnedFd,
+    device: u64,
     path: &mut Vec<u8>,
     depth: usize,
     visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>,
@@ -105,10 +109,10 @@ fn walk_below(
         }
         path.extend_from_slice(name.to_bytes());
         visit(&Entry { path, directory, name, stat })?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && stat.st_dev == device {
             match openat(directory, name, DIRECTORY, Mode::empty()) {
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                child => walk_below(&child?, path, depth + 1, visit)?,
+                child => walk_below(&child?, device, path, depth + 1, visit)?,
             }
         }
         path.truncate(length);

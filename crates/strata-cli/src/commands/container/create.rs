@@ -12,7 +12,7 @@ use crate::output::{complain, print_line};
 use crate::report::{Failure, Outcome};
 
 /// Docker's exit code when a container cannot be made or started at all.
-const NOT_STARTED: u8 = 125;
+pub(super) const NOT_STARTED: u8 = 125;
 
 pub(super) fn definition() -> CommandDefinition {
     let command = CommandDefinition::new(
@@ -21,10 +21,16 @@ pub(super) fn definition() -> CommandDefinition {
         "Create a new container",
         |context, flags| Box::pin(run(context, flags)),
     );
-    options::add(command)
+    with_creation_flags(options::add(command))
         .completes(Completes::FirstImage)
         .arity(Arity::AtLeast(1))
         .on_workers()
+        .examples(&[("create --name web -v data:/srv nginx", "With a volume")])
+}
+
+/// The flags about making a container that are no settings of it.
+pub(super) fn with_creation_flags(command: CommandDefinition) -> CommandDefinition {
+    command
         .flag("name", FlagKind::Text("string"), "Assign a name to the container")
         .flag("platform", FlagKind::Text("string"), "Set platform if server is multi-platform capable")
         .flag_with_default(
@@ -34,7 +40,6 @@ pub(super) fn definition() -> CommandDefinition {
             "Pull image before creating (\"always\", \"missing\", \"never\")",
         )
         .flag("q/quiet", FlagKind::Bool, "Suppress the pull output")
-        .examples(&[("create --name web -v data:/srv nginx", "With a volume")])
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
@@ -42,7 +47,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 }
 
 /// Makes what the flags ask for; returns the ID.
-async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome<String> {
+pub(super) async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome<String> {
     let (config, host_config) = options::parse(flags)?;
     let request = CreateRequest {
         name: flags.text("name"),

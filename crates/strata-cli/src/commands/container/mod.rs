@@ -4,28 +4,35 @@ mod commit;
 mod create;
 mod diff;
 mod options;
+mod process;
 mod prune;
 mod ps;
 mod rename;
 mod rm;
+mod run;
+mod session;
 
 use crate::command_line::{CommandDefinition, Group};
 
 /// The short forms.
 pub(super) fn definitions() -> Vec<CommandDefinition> {
-    vec![
+    let mut definitions = vec![
         commit::definition(),
         create::definition(),
         diff::definition(),
         ps::definition(),
         rename::definition(),
         rm::definition(),
-    ]
+        run::run_definition(),
+        run::start_definition(),
+    ];
+    definitions.extend(process::definitions());
+    definitions
 }
 
 /// `container`.
 pub(super) fn group() -> Group {
-    let children = super::commands([
+    let mut children = super::commands([
         commit::definition(),
         create::definition(),
         diff::definition(),
@@ -35,7 +42,10 @@ pub(super) fn group() -> Group {
         prune::definition(),
         rename::definition(),
         rm::definition().named("rm", &["remove"]),
+        run::run_definition(),
+        run::start_definition(),
     ]);
+    children.extend(super::commands(process::definitions()));
     Group { name: "container", about: "Manage containers", children }
 }
 

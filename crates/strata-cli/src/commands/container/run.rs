@@ -1,0 +1,121 @@
+//! `run` and `start`: a container's program runs.
+
+use strata_engine::{AttachRequest, ContainerDocument, EngineError, RuntimeError, find_container, start_container};
+
+use super::create::{NOT_STARTED, create, with_creation_flags};
+use super::options;
+use super::session::Session;
+use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
+use crate::context::Context;
+use crate::output::print_line;
+use crate::report::{Failure, Failures, Outcome};
+
+pub(super) fn run_definition() -> CommandDefinition {
+    let command = CommandDefinition::new(
+        "run",
+        "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        "Create and run a new container from an image",
+        |context, flags| Box::pin(run(context, flags)),
+    );
+    let command = with_creation_flags(options::add(command));
+    CommandDefinition { runs_on: crate::command_line::RunsOn::WorkersUntilItEnds, ..command }
+        .completes(Completes::FirstImage)
+        .arity(Arity::AtLeast(1))
+        .flag("d/detach", FlagKind::Bool, "Run container in background and print container ID")
+        .examples(&[
+            ("run --rm -it --network none debian bash", "A shell that is gone afterwards"),
+            ("run -d --network host --name web nginx", "In the background"),
+        ])
+}
+
+pub(super) fn start_definition() -> CommandDefinition {
+    let command = CommandDefinition::new(
+        "start",
+        "[OPTIONS] CONTAINER [CONTAINER...]",
+        "Start one or more stopped containers",
+        |context, flags| Box::pin(start(context, flags)),
+    );
+    CommandDefinition { runs_on: crate::command_line::RunsOn::WorkersUntilItEnds, ..command }
+        .arity(Arity::AtLeast(1))
+        .flag("a/attach", FlagKind::Bool, "Attach STDOUT/STDERR and forward signals")
+        .flag("i/interactive", FlagKind::Bool, "Attach container's STDIN")
+        .examples(&[("start -ai job", "With its input and output")])
+}
+
+async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
+    if flags.is_set("detach") && flags.is_set("rm") && flags.text("restart").is_some_and(|policy| policy != "no") {
+        return Err(Failure::bare("conflicting options: cannot specify both --restart and --rm").with_code(NOT_STARTED));
+    }
+    let id = create(context, flags).await.map_err(|failure| failed_to_run(context, failure, NOT_STARTED))?;
+    if flags.is_set("detach") {
+        start_one(context, &id, None).await.map_err(|(failure, code)| failed_to_run(context, failure, code))?;
+        return print_line(id);
+    }
+    let session = Session { stdin: flags.is_set("interactive"), terminal: flags.is_set("tty") };
+    let code =
+        attached(context, &id, session).await.map_err(|(failure, code)| failed_to_run(context, failure, code))?;
+    ended(code)
+}
+
+/// Docker's frame around what went wrong before a program ran.
+fn failed_to_run(context: &Context<'_>, failure: Failure, code: u8) -> Failure {
+    let program = context.program();
+    let message = format!("{program}: {}\n\nRun '{program} run --help' for more information", failure.message);
+    Failure { message, ..failure }.with_code(code)
+}
+
+fn ended(code: i32) -> Outcome {
+    match u8::try_from(code).unwrap_or(u8::MAX) {
+        0 => Ok(()),
+        code => Err(Failure::silent(code)),
+    }
+}
+
+type NotStarted = (Failure, u8);
+
+async fn start_one(
+    context: &Context<'_>,
+    name: &str,
+    attach: Option<AttachRequest>,
+) -> Result<Option<strata_engine::AttachStream>, NotStarted> {
+    let work = async { Ok::<_, Failure>(start_container(context.store()?, &context.root()?, name, attach).await) };
+    match work.await {
+        Err(failure) => Err((failure, NOT_STARTED)),
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(EngineError::Runtime(RuntimeError::Start(error)))) => {
+            Err((Failure::daemon(&error.message), error.exit_code))
+        }
+        Ok(Err(error)) => Err((error.into(), NOT_STARTED)),
+    }
+}
+
+async fn attached(context: &Context<'_>, name: &str, session: Session) -> Result<i32, NotStarted> {
+    let request = AttachRequest { stdin: session.stdin, stdout: true, stderr: true, paced: true };
+    match start_one(context, name, Some(request)).await? {
+        Some(stream) => session.run(stream).await.map_err(|failure| (failure, NOT_STARTED)),
+        None => Ok(0),
+    }
+}
+
+async fn start(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
+    let names = flags.arguments();
+    if flags.is_set("attach") || flags.is_set("interactive") {
+        let [name] = names.as_slice() else {
+            return Err(Failure::bare("you cannot start and attach multiple containers at once"));
+        };
+        let row = find_container(&*context.store()?.read().await?, name).await?;
+        let document: ContainerDocument =
+            serde_json::from_str(&row.document).map_err(|cause| Failure::bare(cause.to_string()))?;
+        let stdin = flags.is_set("interactive") && document.config.open_stdin;
+        let session = Session { stdin, terminal: document.config.tty };
+        return ended(attached(context, name, session).await.map_err(|(failure, _)| failure)?);
+    }
+    let mut failures = Failures::default();
+    for name in names {
+        let started = start_one(context, &name, None).await.map_err(|(failure, _)| failure);
+        if failures.note(started).is_some() {
+            print_line(&name)?;
+        }
+    }
+    failures.outcome()
+}

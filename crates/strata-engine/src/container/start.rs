@@ -1,0 +1,240 @@
+//! `start`: the documents that the supervisor needs are written, then it is started.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use strata_rootfs::MountPlan;
+use strata_runtime::{
+    AttachRequest, AttachStream, ContainerStatus, HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime,
+    SupervisorPlan, clean, start, start_attached, state,
+};
+use strata_store::{ContainerRow, Store};
+
+use super::document::{Config, ContainerDocument, HostConfig};
+use super::find::find_ready;
+use super::root::root_plan;
+use super::spec::{SharedNamespaces, configuration};
+use super::{container_directory, container_event, signals};
+use crate::{EngineError, Result, volume};
+
+/// Docker's values where a health check says nothing, nanoseconds.
+const HEALTH_SECONDS: i64 = 30_000_000_000;
+const START_SECONDS: i64 = 5_000_000_000;
+
+/// Starts a container; with `attach` its output from the first byte on. Starting one that runs does nothing.
+///
+/// # Errors
+/// `NotFound`; `Runtime` with the exit code of docker when its program cannot be executed.
+pub async fn start_container(
+    store: &Store,
+    root: &Path,
+    text: &str,
+    attach: Option<AttachRequest>,
+) -> Result<Option<AttachStream>> {
+    let row = find_ready(&*store.read().await?, text).await?;
+    let document = ContainerDocument::parse(&row)?;
+    let directory = container_directory(root, &row.id);
+    let status = state(&directory)?.status;
+    match status {
+        ContainerStatus::Paused => {
+            return Err(EngineError::Refused {
+                message: "cannot start a paused container, try unpause instead".into(),
+            });
+        }
+        ContainerStatus::Running | ContainerStatus::Restarting => return Ok(None),
+        ContainerStatus::Created | ContainerStatus::Exited | ContainerStatus::Dead => {}
+    }
+    let shared = shared_namespaces(store, root, &document.host_config).await?;
+    for name in &row.volumes {
+        volume::make_directory(root, name)?;
+    }
+    make_bind_sources(&document)?;
+    let mount = root_plan(store, root, &row).await?;
+    let spec = configuration(&document, &directory, &shared)?;
+    let plan = supervisor_plan(root, &row, &document, mount)?;
+    write_files(&directory, &document)?;
+    write(&directory, "config.json", &serde_json::to_vec(&spec).unwrap_or_default())?;
+    write(&directory, "supervisor.json", &serde_json::to_vec(&plan).unwrap_or_default())?;
+    let started = tokio::task::spawn_blocking(move || {
+        clean(&directory)?;
+        Ok::<_, EngineError>(match attach {
+            Some(request) => Some(start_attached(&directory, request).map_err(strata_runtime::RuntimeError::from)?.1),
+            None => {
+                start(&directory).map_err(strata_runtime::RuntimeError::from)?;
+                None
+            }
+        })
+    })
+    .await
+    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    let mut txn = store.write("noting a start").await?;
+    txn.insert_event(&container_event(store.now(), "start", &row)).await?;
+    txn.commit().await?;
+    Ok(started)
+}
+
+/// The namespaces of other containers that a container joins.
+async fn shared_namespaces(store: &Store, root: &Path, host: &HostConfig) -> Result<SharedNamespaces> {
+    let mut shared = SharedNamespaces::default();
+    let modes =
+        [("network", "net", &host.network_mode), ("pid", "pid", &host.pid_mode), ("ipc", "ipc", &host.ipc_mode)];
+    for (kind, file, mode) in modes {
+        let Some(other) = mode.strip_prefix("container:") else { continue };
+        let row = find_ready(&*store.read().await?, other).await?;
+        let state = state(&container_directory(root, &row.id))?;
+        if state.pid == 0 {
+            return Err(EngineError::Refused {
+                message: format!(
+                    "cannot join {kind} namespace of a non running container: container {other} is not running"
+                ),
+            });
+        }
+        shared.joined.push((kind, format!("/proc/{}/ns/{file}", state.pid)));
+    }
+    match host.network_mode.as_str() {
+        "host" | "none" => Ok(shared),
+        mode if mode.starts_with("container:") => Ok(shared),
+        mode => Err(EngineError::Unsupported {
+            message: format!("network {mode}: containers cannot be attached to networks yet"),
+            hint: Some("--network host, or --network none".into()),
+        }),
+    }
+}
+
+/// Docker makes the sources of short bind mounts that are not there.
+fn make_bind_sources(document: &ContainerDocument) -> Result<()> {
+    for point in document.mounts.iter().filter(|point| point.kind == "bind") {
+        if !Path::new(&point.source).exists() {
+            fs::create_dir_all(&point.source).map_err(|cause| EngineError::file("creating", &point.source, cause))?;
+        }
+    }
+    Ok(())
+}
+
+fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+    let (path, new) = (directory.join(name), directory.join(format!("{name}.new")));
+    let write = || {
+        fs::write(&new, bytes)?;
+        fs::rename(&new, &path)
+    };
+    write().map_err(|cause: io::Error| EngineError::file("writing", &path, cause))
+}
+
+/// The files that are mounted over those of the image.
+fn write_files(directory: &Path, document: &ContainerDocument) -> Result<()> {
+    let (config, host) = (&document.config, &document.host_config);
+    write(directory, "hostname", format!("{}\n", config.hostname).as_bytes())?;
+    let mut hosts = match host.network_mode.as_str() {
+        "host" => fs::read_to_string("/etc/hosts").unwrap_or_default(),
+        _ => "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned(),
+    };
+    for extra in host.extra_hosts.iter().flatten() {
+        if let Some((name, address)) = extra.split_once([':', '=']) {
+            hosts.push_str(&format!("{address}\t{name}\n"));
+        }
+    }
+    write(directory, "hosts", hosts.as_bytes())?;
+    let machine = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    write(directory, "resolv.conf", machine.as_bytes())
+}
+
+fn supervisor_plan(
+    root: &Path,
+    row: &ContainerRow,
+    document: &ContainerDocument,
+    mount: MountPlan,
+) -> Result<SupervisorPlan> {
+    let (config, host) = (&document.config, &document.host_config);
+    let stop_signal = config.stop_signal.as_deref().unwrap_or("SIGTERM");
+    Ok(SupervisorPlan {
+        container: row.id.clone(),
+        mount,
+        terminal: config.tty,
+        open_stdin: config.open_stdin,
+        stdin_once: config.stdin_once,
+        log: log_settings(host)?,
+        restart: restart_policy(host),
+        stop_signal: signals::parse(stop_signal)?,
+        stop_timeout_seconds: config.stop_timeout.and_then(|seconds| u32::try_from(seconds).ok()),
+        health: health_check(config),
+        runtime: match host.runtime.as_str() {
+            "" | "strata" => Runtime::Own,
+            name => Runtime::External { path: program(name)? },
+        },
+        cgroup_parent: Some(host.cgroup_parent.clone()).filter(|parent| !parent.is_empty()),
+        after_exit: after_exit(root, row, host)?,
+    })
+}
+
+fn program(name: &str) -> Result<std::path::PathBuf> {
+    if name.contains('/') {
+        return Ok(name.into());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+        .ok_or_else(|| EngineError::invalid(format!("unknown or invalid runtime name: {name}")))
+}
+
+/// `--rm`: the program itself, asked to remove the container.
+fn after_exit(root: &Path, row: &ContainerRow, host: &HostConfig) -> Result<Option<Vec<String>>> {
+    if !host.auto_remove {
+        return Ok(None);
+    }
+    let program = std::env::current_exe().map_err(|cause| EngineError::file("finding", "the program", cause))?;
+    let root = std::path::absolute(root).map_err(|cause| EngineError::file("finding", root, cause))?;
+    let words = [program.display().to_string(), "rm".into(), "-v".into(), "--root".into(), root.display().to_string()];
+    Ok(Some(words.into_iter().chain([row.id.clone()]).collect()))
+}
+
+fn log_settings(host: &HostConfig) -> Result<LogSettings> {
+    let option = |name: &str| host.log_config.config.get(name);
+    let max_size = match option("max-size") {
+        Some(text) if text != "-1" => Some(
+            strata_format::size::parse_binary(text)
+                .map_err(|_| EngineError::invalid(format!("invalid value for max-size: {text}")))?,
+        ),
+        _ => None,
+    };
+    let max_files = match option("max-file") {
+        Some(text) => text.parse().map_err(|_| EngineError::invalid(format!("invalid value for max-file: {text}")))?,
+        None => 1,
+    };
+    let driver = if host.log_config.kind == "none" { LogDriver::None } else { LogDriver::JsonFile };
+    Ok(LogSettings { driver, max_size, max_files })
+}
+
+/// The policy as the supervisor knows it.
+pub(super) fn restart_policy(host: &HostConfig) -> RestartPolicy {
+    let retries = u32::try_from(host.restart_policy.maximum_retry_count).ok().filter(|count| *count > 0);
+    match host.restart_policy.name.as_str() {
+        "always" => RestartPolicy::Always,
+        "unless-stopped" => RestartPolicy::UnlessStopped,
+        "on-failure" => RestartPolicy::OnFailure { retries },
+        _ => RestartPolicy::No,
+    }
+}
+
+fn health_check(config: &Config) -> Option<HealthCheck> {
+    let check = config.healthcheck.as_ref()?;
+    let mut words = check.test.clone()?.into_iter();
+    let test: Vec<String> = match words.next().as_deref() {
+        Some("CMD") => words.collect(),
+        Some("CMD-SHELL") => {
+            let shell = config.shell.clone().unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into()]);
+            shell.into_iter().chain(words).collect()
+        }
+        _ => return None,
+    };
+    let time = |given: Option<i64>, default: i64| given.filter(|time| *time > 0).unwrap_or(default).unsigned_abs();
+    Some(HealthCheck {
+        test,
+        interval: time(check.interval, HEALTH_SECONDS),
+        timeout: time(check.timeout, HEALTH_SECONDS),
+        start_period: time(check.start_period, 0),
+        start_interval: time(check.start_interval, START_SECONDS),
+        retries: check.retries.and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0).unwrap_or(3),
+    })
+}
