@@ -64,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hub-web",
             "mirror",
             "model",
+            "network",
             "registry",
             "registry-client",
             "runtime",

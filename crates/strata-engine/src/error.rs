@@ -28,6 +28,9 @@ pub enum EngineError {
     /// A container's process could not be looked at or changed.
     #[error(transparent)]
     Runtime(#[from] strata_runtime::RuntimeError),
+    /// A container's network could not be looked at or changed.
+    #[error(transparent)]
+    Network(#[from] strata_network::NetworkError),
     /// A name that may not be pulled.
     #[error("'{0}' is a reserved name")]
     ReservedName(String),
@@ -92,6 +95,7 @@ impl EngineError {
         match self {
             EngineError::NoSuchImage(_) | EngineError::NotFound { .. } => ErrorKind::NotFound,
             EngineError::Runtime(error) => error.kind(),
+            EngineError::Network(error) => error.kind(),
             EngineError::ReservedName(_) => ErrorKind::Denied,
             EngineError::Reference(_) | EngineError::Invalid { .. } => ErrorKind::Invalid,
             EngineError::Conflict { .. } | EngineError::Mounted { .. } | EngineError::Refused { .. } => {

@@ -203,6 +203,10 @@ async fn following(store: &dyn ReadTxn, position: i64) -> Result<Option<Vec<Regi
     }
     let mut history = store.registry_history(position - 1, BATCH + 1).await?;
     let first = history.first().map(|entry| entry.sequence);
+    // What was forgotten between two entries leaves a gap in their numbers.
+    if history.windows(2).any(|pair| pair[1].sequence != pair[0].sequence + 1) {
+        return Ok(None);
+    }
     match position {
         BEGINNING => Ok((first.is_none() || first == Some(1)).then_some(history)),
         _ if first == Some(position) => Ok(Some(history.split_off(1))),

@@ -254,14 +254,19 @@ async fn wrong_bytes_break_the_connection_and_leave_nothing() {
     let (digest, bytes) = layer(&image);
     setup.upstream.add_image("a/b", "1", &image);
     setup.upstream.fault(FaultRule::new(digest.to_string(), Fault::WrongBytes).times(1));
-    let blob = setup.mirror.blob(&setup.name("a/b"), &digest, 0).await.unwrap();
     let (mut got, mut broken) = (0, false);
-    let mut stream = blob.stream;
-    while let Some(chunk) = stream.next().await {
-        match chunk {
-            Ok(chunk) => got += chunk.len(),
-            Err(_) => broken = true,
+    match setup.mirror.blob(&setup.name("a/b"), &digest, 0).await {
+        Ok(blob) => {
+            let mut stream = blob.stream;
+            while let Some(chunk) = stream.next().await {
+                match chunk {
+                    Ok(chunk) => got += chunk.len(),
+                    Err(_) => broken = true,
+                }
+            }
         }
+        // All of it was here, and found wrong, before the first of it was asked for.
+        Err(_) => broken = true,
     }
     assert!(broken && got < bytes.len(), "{got} of {}", bytes.len());
     assert_eq!(setup.staged(), 0);

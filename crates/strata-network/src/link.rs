@@ -3,6 +3,7 @@
 //! Everything that is made here is there already after a second call: a bridge that exists is left as it is.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
@@ -17,19 +18,25 @@ use crate::{NetworkError, Result};
 const EXISTS: i32 = 17;
 const NO_SUCH_DEVICE: i32 = 19;
 
-/// Does `work` with a connection to the kernel, in the calling thread's network namespace.
-pub(crate) fn with_links<T>(work: impl AsyncFnOnce(Handle) -> Result<T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| NetworkError::system("starting to talk to the kernel's network", error))?;
-    runtime.block_on(async {
-        let (connection, handle, _) =
-            new_connection().map_err(|error| NetworkError::system("talking to the kernel's network", error))?;
-        let connection = tokio::spawn(connection);
-        let done = work(handle).await;
-        connection.abort();
-        done
+/// Does `work` with a connection to the kernel, in the calling thread's network namespace. It has a thread of its own, so that
+/// a caller may be part of an asynchronous runtime.
+pub(crate) fn with_links<T: Send>(work: impl AsyncFnOnce(Handle) -> Result<T> + Send) -> Result<T> {
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|error| NetworkError::system("starting to talk to the kernel's network", error))?;
+            runtime.block_on(async {
+                let (connection, handle, _) =
+                    new_connection().map_err(|error| NetworkError::system("talking to the kernel's network", error))?;
+                let connection = tokio::spawn(connection);
+                let done = work(handle).await;
+                connection.abort();
+                done
+            })
+        });
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

@@ -22,6 +22,9 @@ const CATALOG: &str = "catalog.sqlite";
 
 fn main() -> ExitCode {
     // Before anything else: supervisors and the first processes of containers have one thread.
+    if let Some(code) = strata_network::entry() {
+        return code;
+    }
     if let Some(code) = strata_runtime::entry() {
         return code;
     }

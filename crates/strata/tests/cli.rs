@@ -237,7 +237,8 @@ fn scripts_and_pages_are_written() {
         let text = std::fs::read_to_string(pages.join(page)).unwrap();
         assert!(text.contains(".TH"), "{page}");
     }
-    assert!(!pages.join("strata-run.1").exists());
+    assert!(pages.join("strata-run.1").exists());
+    assert!(!pages.join("strata-build.1").exists(), "builds come later");
 }
 
 #[test]

@@ -307,7 +307,7 @@ fn wrong_arguments() {
         "image prune -f --filter dangling=perhaps",
         "image prune -f --filter nosuch=1",
         "image prune -f --filter until=nonsense",
-        "run alpine",
+        "run",
         "build .",
     ]);
     transcript.check();

@@ -165,7 +165,9 @@ fn live_through(fault: &str) -> u32 {
     client.check();
     client.revive();
     let left = std::fs::read_dir(root.join("blobs")).unwrap().count();
-    assert_eq!(left, 0, "{fault}: blobs are left");
+    // A blob that was whole but not yet published when its upload was killed is swept after a day: it might be another's work.
+    let unpublished = usize::from(fault.starts_with("upload-sealed:"));
+    assert!(left <= unpublished, "{fault}: {left} blobs are left");
     client.kills
 }
 

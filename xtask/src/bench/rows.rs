@@ -1,8 +1,8 @@
 //! What is measured: one function for each kind of row.
 
-use super::{floor, hub};
 use super::measure::{Daemon, Entry, Sample, Series, occupied, race, sample};
 use super::peers::{Strata, Task, Tool};
+use super::{floor, hub};
 use crate::corpus;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};

@@ -69,6 +69,20 @@ pub(super) fn container_definition() -> CommandDefinition {
     .examples(&[("container inspect -f '{{.State.Status}}' web", "What it does")])
 }
 
+/// `network inspect`.
+pub(super) fn network_definition() -> CommandDefinition {
+    CommandDefinition::new(
+        "inspect",
+        "[OPTIONS] NETWORK [NETWORK...]",
+        "Display detailed information on one or more networks",
+        |context, flags| Box::pin(async move { inspect(context, flags, &[Kind::Network], None).await }),
+    )
+    .arity(Arity::AtLeast(1))
+    .flag("f/format", FlagKind::Text("string"), FORMAT_HELP)
+    .ignored_flag("v/verbose", FlagKind::Bool)
+    .examples(&[("network inspect -f '{{json .Containers}}' backend", "Who is in it")])
+}
+
 /// `volume inspect`.
 pub(super) fn volume_definition() -> CommandDefinition {
     CommandDefinition::new(
@@ -87,14 +101,16 @@ pub(super) fn volume_definition() -> CommandDefinition {
 enum Kind {
     Container,
     Image,
+    Network,
     Volume,
 }
 
 async fn run_generic(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let kinds: &[Kind] = match flags.text("type").as_deref() {
-        None => &[Kind::Container, Kind::Image, Kind::Volume],
+        None => &[Kind::Container, Kind::Image, Kind::Network, Kind::Volume],
         Some("container") => &[Kind::Container],
         Some("image") => &[Kind::Image],
+        Some("network") => &[Kind::Network],
         Some("volume") => &[Kind::Volume],
         Some(kind) if TYPES.contains(&kind) => {
             return Err(Failure::daemon(format!("No such {kind}: {}", flags.argument(0))));
@@ -122,7 +138,7 @@ async fn inspect(context: &Context<'_>, flags: &Flags<'_>, kinds: &[Kind], platf
         if let Style::Template(template) = &style {
             let value = match kind {
                 Kind::Image => typed::image(&document),
-                Kind::Container | Kind::Volume => strata_format::Value::from(document.clone()),
+                Kind::Container | Kind::Network | Kind::Volume => strata_format::Value::from(document.clone()),
             };
             let line = template.execute_or_raw(&value, &document).map_err(Failure::from);
             if let Some(line) = failures.note(line) {
@@ -132,7 +148,7 @@ async fn inspect(context: &Context<'_>, flags: &Flags<'_>, kinds: &[Kind], platf
         }
         documents.push(match kind {
             Kind::Image => api_object(&document),
-            Kind::Container | Kind::Volume => to_string(&document, Escape::Minimal),
+            Kind::Container | Kind::Network | Kind::Volume => to_string(&document, Escape::Minimal),
         });
     }
     let all = format!("[{}]", documents.join(","));
@@ -159,6 +175,7 @@ async fn find(
         let found = match kind {
             Kind::Container => strata_engine::inspect_container(store, &root, text, flags.is_set("size")).await,
             Kind::Image => strata_engine::inspect(store, text, platform).await.map(|image| image.json),
+            Kind::Network => strata_engine::inspect_network(store, &root, text).await,
             Kind::Volume => strata_engine::find_volume(store, &root, text).await.map(|volume| volume_json(&volume)),
         };
         match found {
@@ -172,7 +189,7 @@ async fn find(
 
 /// Whether a text means nothing of a kind; another kind may have what it means.
 fn is_absent(error: &EngineError) -> bool {
-    matches!(error, EngineError::NoSuchImage(_) | EngineError::NotFound { .. } | EngineError::Reference(_))
+    matches!(error, EngineError::NoSuchImage(_) | EngineError::NotFound { .. })
 }
 
 /// A volume as docker's API shows it.

@@ -21,6 +21,7 @@ mod logout;
 mod man;
 mod manifest;
 mod mount;
+mod network;
 mod prune;
 mod pull;
 mod push;
@@ -71,8 +72,17 @@ pub(crate) fn tree() -> Group {
     children.extend(commands(container::definitions()));
     children.extend(commands(later::definitions()));
     children.extend(
-        [container::group(), image(), manifest_group(), registry(), hub::group(), system(), volume::group()]
-            .map(Node::Group),
+        [
+            container::group(),
+            image(),
+            manifest_group(),
+            network::group(),
+            registry(),
+            hub::group(),
+            system(),
+            volume::group(),
+        ]
+        .map(Node::Group),
     );
     Group { name: "strata", about: "Container images, without a daemon", children }
 }

@@ -11,6 +11,7 @@ use super::list::container_size;
 use super::{container_directory, find_container};
 use crate::Result;
 use crate::inspect::nanosecond_time;
+use crate::network::container_networks;
 
 /// Everything about a container; with its sizes if `with_size`.
 ///
@@ -20,14 +21,15 @@ pub async fn inspect_container(store: &Store, root: &Path, text: &str, with_size
     let txn = store.read().await?;
     let row = find_container(&*txn, text).await?;
     let image_size = txn.image(&row.image).await?.map_or(0, |image| image.size);
-    drop(txn);
     let document = ContainerDocument::parse(&row)?;
     let state = state(&container_directory(root, &row.id))?;
+    let networks = container_networks(&*txn, root, &row, &document, state.pid != 0).await?;
+    drop(txn);
     let sizes = match with_size {
         true => Some(container_size(root, &row.id)?).map(|writable| (writable, writable + image_size)),
         false => None,
     };
-    Ok(whole(root, &row, &document, &state, sizes))
+    Ok(whole(root, &row, &document, &state, sizes, networks))
 }
 
 fn whole(
@@ -36,6 +38,7 @@ fn whole(
     document: &ContainerDocument,
     state: &ContainerState,
     sizes: Option<(u64, u64)>,
+    networks: Value,
 ) -> Value {
     let directory = container_directory(root, &row.id);
     let file = |name: &str| directory.join(name).display().to_string();
@@ -69,7 +72,7 @@ fn whole(
     let shown: Vec<_> = document.mounts.iter().filter(|point| point.kind != "tmpfs").collect();
     add("Mounts", json!(shown));
     add("Config", json!(document.config));
-    add("NetworkSettings", network_settings(document));
+    add("NetworkSettings", networks);
     Value::Object(fields)
 }
 
@@ -115,35 +118,4 @@ pub fn state_json(state: &ContainerState, phase: ContainerPhase) -> Value {
         fields.insert("Health".into(), health);
     }
     value
-}
-
-/// Host and none have no addresses.
-fn network_settings(document: &ContainerDocument) -> Value {
-    let ports: Map<String, Value> =
-        document.config.exposed_ports.iter().flatten().map(|(port, _)| (port.clone(), Value::Null)).collect();
-    let mut networks = Map::new();
-    let mode = &document.host_config.network_mode;
-    if !mode.starts_with("container:") {
-        networks.insert(mode.clone(), endpoint(&Value::Null));
-    }
-    for (name, settings) in &document.networks {
-        networks.insert(name.clone(), endpoint(settings));
-    }
-    json!({
-        "Bridge": "", "SandboxID": "", "SandboxKey": "", "Ports": ports, "HairpinMode": false,
-        "LinkLocalIPv6Address": "", "LinkLocalIPv6PrefixLen": 0, "SecondaryIPAddresses": null,
-        "SecondaryIPv6Addresses": null, "EndpointID": "", "Gateway": "", "GlobalIPv6Address": "",
-        "GlobalIPv6PrefixLen": 0, "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "MacAddress": "",
-        "Networks": networks,
-    })
-}
-
-fn endpoint(settings: &Value) -> Value {
-    let given = |key: &str| settings.get(key).cloned().unwrap_or(Value::Null);
-    json!({
-        "IPAMConfig": given("IPAMConfig"), "Links": given("Links"), "Aliases": given("Aliases"), "MacAddress": "",
-        "DriverOpts": given("DriverOpts"), "GwPriority": 0, "NetworkID": "", "EndpointID": "", "Gateway": "",
-        "IPAddress": "", "IPPrefixLen": 0, "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
-        "DNSNames": null,
-    })
 }

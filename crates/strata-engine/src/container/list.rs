@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use strata_format::glob;
+use strata_network::BoundPort;
 use strata_runtime::{ContainerState, ContainerStatus, HealthStatus, state};
 use strata_store::{ContainerPhase, ContainerRow, ReadTxn, Store};
 
@@ -25,6 +26,8 @@ pub struct ContainerSummary {
     pub state: ContainerState,
     /// Its image as `ps` names it: as the user did, or its ID when that name means something else by now.
     pub image: String,
+    /// The ports of this machine that lead to it.
+    pub ports: Vec<BoundPort>,
 }
 
 /// Sizes of a container in bytes.
@@ -254,7 +257,11 @@ pub async fn list_containers(store: &Store, root: &Path, filter: &ContainerFilte
         let document = ContainerDocument::parse(&row)?;
         let state = state(&container_directory(root, &row.id))?;
         let image = shown_image(&*txn, &row, &document).await?;
-        let summary = ContainerSummary { row, document, state, image };
+        let ports = match state.pid {
+            0 => Vec::new(),
+            _ => strata_network::state(&container_directory(root, &row.id))?.unwrap_or_default().ports,
+        };
+        let summary = ContainerSummary { row, document, state, image, ports };
         if resolved.accepts(&summary) {
             found.push(summary);
         }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use oci_spec::runtime::Hooks;
+use serde_json::json;
 use strata_rootfs::MountPlan;
 use strata_runtime::{
     AttachRequest, AttachStream, ContainerStatus, HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime,
@@ -16,6 +18,7 @@ use super::find::find_ready;
 use super::root::root_plan;
 use super::spec::{SharedNamespaces, configuration};
 use super::{container_directory, container_event, signals};
+use crate::network::{NetworkSetup, prepare_network};
 use crate::{EngineError, Result, volume};
 
 /// Docker's values where a health check says nothing, nanoseconds.
@@ -51,9 +54,13 @@ pub async fn start_container(
     }
     make_bind_sources(&document)?;
     let mount = root_plan(store, root, &row).await?;
-    let spec = configuration(&document, &directory, &shared)?;
+    let network = prepare_network(store, root, &row).await?;
+    let mut spec = configuration(&document, &directory, &shared)?;
+    spec.set_hooks(network_hooks(&directory, &network)?);
     let plan = supervisor_plan(root, &row, &document, mount)?;
-    write_files(&directory, &document)?;
+    write(&directory, "hostname", format!("{}\n", document.config.hostname).as_bytes())?;
+    write(&directory, "hosts", network.hosts.as_bytes())?;
+    write(&directory, "resolv.conf", network.resolv_conf.as_bytes())?;
     write(&directory, "config.json", &serde_json::to_vec(&spec).unwrap_or_default())?;
     write(&directory, "supervisor.json", &serde_json::to_vec(&plan).unwrap_or_default())?;
     let started = tokio::task::spawn_blocking(move || {
@@ -92,14 +99,7 @@ async fn shared_namespaces(store: &Store, root: &Path, host: &HostConfig) -> Res
         }
         shared.joined.push((kind, format!("/proc/{}/ns/{file}", state.pid)));
     }
-    match host.network_mode.as_str() {
-        "host" | "none" => Ok(shared),
-        mode if mode.starts_with("container:") => Ok(shared),
-        mode => Err(EngineError::Unsupported {
-            message: format!("network {mode}: containers cannot be attached to networks yet"),
-            hint: Some("--network host, or --network none".into()),
-        }),
-    }
+    Ok(shared)
 }
 
 /// Docker makes the sources of short bind mounts that are not there.
@@ -121,22 +121,25 @@ fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     write().map_err(|cause: io::Error| EngineError::file("writing", &path, cause))
 }
 
-/// The files that are mounted over those of the image.
-fn write_files(directory: &Path, document: &ContainerDocument) -> Result<()> {
-    let (config, host) = (&document.config, &document.host_config);
-    write(directory, "hostname", format!("{}\n", config.hostname).as_bytes())?;
-    let mut hosts = match host.network_mode.as_str() {
-        "host" => fs::read_to_string("/etc/hosts").unwrap_or_default(),
-        _ => "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned(),
+/// What the OCI runtime executes to attach the container to its networks, and to take that back. Containers without a network
+/// of their own have none.
+fn network_hooks(directory: &Path, network: &NetworkSetup) -> Result<Option<Hooks>> {
+    let Some(plan) = &network.plan else { return Ok(None) };
+    plan.write(directory)?;
+    let program = std::env::current_exe().map_err(|cause| EngineError::file("finding", "the program", cause))?;
+    let directory = std::path::absolute(directory).map_err(|cause| EngineError::file("finding", directory, cause))?;
+    let environment: Vec<String> = std::env::var("PATH").map(|path| format!("PATH={path}")).into_iter().collect();
+    let hook = |verb: &str| {
+        json!([{
+            "path": program,
+            "args": strata_network::hook_arguments(verb, &directory),
+            "env": environment,
+        }])
     };
-    for extra in host.extra_hosts.iter().flatten() {
-        if let Some((name, address)) = extra.split_once([':', '=']) {
-            hosts.push_str(&format!("{address}\t{name}\n"));
-        }
-    }
-    write(directory, "hosts", hosts.as_bytes())?;
-    let machine = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    write(directory, "resolv.conf", machine.as_bytes())
+    let hooks = json!({ "createRuntime": hook("attach"), "poststop": hook("detach") });
+    let hooks =
+        serde_json::from_value(hooks).map_err(|cause| EngineError::invalid(format!("network hooks: {cause}")))?;
+    Ok(Some(hooks))
 }
 
 fn supervisor_plan(

@@ -15,9 +15,12 @@ fn image(seeds: &[u64]) -> Image {
 /// `acme/app` with two tags that share a layer with each other and with others' repositories, one of them private.
 async fn bench() -> Bench {
     let bench = start().await;
-    for (repository, tag, seeds) in
-        [("acme/app", "one", &[1, 2][..]), ("acme/app", "two", &[1, 3]), ("library/open", "1", &[1]), ("secret/app", "1", &[1])]
-    {
+    for (repository, tag, seeds) in [
+        ("acme/app", "one", &[1, 2][..]),
+        ("acme/app", "two", &[1, 3]),
+        ("library/open", "1", &[1]),
+        ("secret/app", "1", &[1]),
+    ] {
         bench.push(repository, &[tag], &image(seeds), "bob").await;
     }
     bench.follow().await;

@@ -4,6 +4,7 @@ mod commit;
 mod create;
 mod diff;
 mod options;
+mod port;
 mod process;
 mod prune;
 mod ps;
@@ -20,6 +21,7 @@ pub(super) fn definitions() -> Vec<CommandDefinition> {
         commit::definition(),
         create::definition(),
         diff::definition(),
+        port::definition(),
         ps::definition(),
         rename::definition(),
         rm::definition(),
@@ -38,6 +40,7 @@ pub(super) fn group() -> Group {
         diff::definition(),
         super::export::definition(),
         super::inspect::container_definition(),
+        port::definition(),
         ps::definition().named("ls", &["ps", "list"]),
         prune::definition(),
         rename::definition(),

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use strata_engine::{ContainerFilter, ContainerSize, ContainerSummary, list_containers, short_id};
+use strata_engine::{BoundPort, ContainerFilter, ContainerSize, ContainerSummary, list_containers, short_id};
 use strata_format::ellipsis::ellipsis;
 use strata_format::formatter::{Format, Formatter};
 use strata_format::size::human_size;
 use strata_format::template::Struct;
 use strata_format::{Value, duration, timestamp};
 
+use super::port::{container_port, host_port};
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
 use crate::commands::images::FORMAT_HELP;
 use crate::context::Context;
@@ -163,10 +164,23 @@ fn status(summary: &ContainerSummary, now: i64) -> String {
     }
 }
 
-/// What is exposed by a container that runs.
+/// What leads to a container that runs, and what it exposes without that.
 fn ports(summary: &ContainerSummary) -> String {
     if !summary.is_running() || summary.document.host_config.network_mode == "host" {
         return String::new();
     }
-    summary.document.config.exposed_ports.iter().flatten().map(|(port, _)| port.as_str()).collect::<Vec<_>>().join(", ")
+    let bound = summary.ports.iter().map(|port| (port.container_port, bound_port(port)));
+    let is_bound = |exposed: &str| summary.ports.iter().any(|port| container_port(port) == exposed);
+    let exposed = summary.document.config.exposed_ports.iter().flatten().map(|(port, _)| port);
+    let exposed = exposed.filter(|port| !is_bound(port)).map(|port| {
+        let number = port.split('/').next().and_then(|number| number.parse().ok()).unwrap_or_default();
+        (number, port.clone())
+    });
+    let mut all: Vec<(u16, String)> = bound.chain(exposed).collect();
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(", ")
+}
+
+fn bound_port(port: &BoundPort) -> String {
+    format!("{}->{}", host_port(port), container_port(port))
 }

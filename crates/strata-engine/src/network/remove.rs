@@ -1,0 +1,63 @@
+//! `network rm`: the row goes in a transaction that finds no running container there; then the bridge.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use strata_store::{NetworkRow, ReadTxn, Store};
+
+use super::document::NetworkDocument;
+use super::find::{find_network, refuse_predefined};
+use super::{members_directory, network_event};
+use crate::container::container_directory;
+use crate::{EngineError, Result};
+
+/// Removes a network. Containers that are in it but do not run leave it. Returns its name.
+///
+/// # Errors
+/// `NotFound`; `Refused` for those that are always there, and while a container runs in it.
+pub async fn remove_network(store: &Store, root: &Path, text: &str) -> Result<String> {
+    refuse_predefined(text, "removed")?;
+    let mut txn = store.write("removing a network").await?;
+    let network = find_network(&*txn, text).await?;
+    refuse_predefined(&network.name, "removed")?;
+    let active = active(&*txn, root, &network).await?;
+    if !active.is_empty() {
+        return Err(EngineError::Refused {
+            message: format!(
+                "error while removing network: network {} has active endpoints ({})",
+                network.name,
+                active.join(", ")
+            ),
+        });
+    }
+    for endpoint in txn.endpoints_of_network(&network.id).await? {
+        txn.delete_endpoint(&network.id, &endpoint.container).await?;
+    }
+    txn.delete_network(&network.id).await?;
+    txn.insert_event(&network_event(store.now(), "destroy", &network, None)).await?;
+    txn.commit().await?;
+
+    let document = NetworkDocument::parse(&network)?;
+    if rustix::process::geteuid().is_root() {
+        strata_network::remove_network(&document.bridge, &document.subnet)?;
+    }
+    let members = members_directory(root, &network.id);
+    match fs::remove_dir_all(&members) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(EngineError::file("removing", &members, cause)),
+        _ => Ok(network.name),
+    }
+}
+
+/// The running containers of a network, as docker names them.
+async fn active(txn: &dyn ReadTxn, root: &Path, network: &NetworkRow) -> Result<Vec<String>> {
+    let mut active = Vec::new();
+    for endpoint in txn.endpoints_of_network(&network.id).await? {
+        let Some(container) = txn.container(&endpoint.container).await? else { continue };
+        if strata_runtime::state(&container_directory(root, &container.id))?.pid != 0 {
+            let short = crate::container::short_id(&container.id);
+            active.push(format!("name:{:?} id:{short:?}", container.name));
+        }
+    }
+    Ok(active)
+}
