@@ -240,7 +240,7 @@ fn nothing_in_an_image_runs() {
 fn private_images_are_named_to_nobody_else() {
     let site = Site::new();
     let (shared, top) = (base(), Layer::of_noise(1, 1000));
-    site.push("admin/secluded", "latest", &of_layers(&[shared.clone()]).build());
+    site.push("admin/secluded", "latest", &of_layers(std::slice::from_ref(&shared)).build());
     site.push("library/open", "1", &of_layers(&[shared.clone(), top.clone()]).build());
     site.push("library/open", "2", &of_layers(&[shared, top, upgrade()]).build());
     site.make_private("admin/secluded");

@@ -192,7 +192,7 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 }
 
 /// Name of what a whiteout hides; `None` for everything else.
-fn whiteout<'a>(path: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+fn whiteout(path: &[u8]) -> Option<(&[u8], &[u8])> {
     const MARK: &[u8] = b".wh.";
     let (parents, name) = split(path);
     Some((parents, name.strip_prefix(MARK)?))
