@@ -9,9 +9,13 @@
 //! - members of a network reach each other, not those of others; nothing leaves or enters an internal one (`forward`).
 
 use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Stdio};
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::plan::{BoundPort, Endpoint, Protocol};
 use crate::{NetworkError, Result};
@@ -129,11 +133,24 @@ impl Entry {
     }
 }
 
+/// Held by whoever changes the filter of this machine.
+const LOCK: &str = "/run/strata-network.lock";
+
+/// One change at a time. `nft` holds the lock, too, as its standard output: when we are killed, it is free only when what was
+/// begun is done, so that it cannot undo what somebody else does next.
+fn lock() -> Result<File> {
+    let failed = |error| NetworkError::system(format!("locking {LOCK}"), error);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK).map_err(failed)?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+    Ok(file)
+}
+
 fn apply(script: &str) -> Result<()> {
+    let lock = lock()?;
     let mut nft = Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(lock)
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| match error.kind() {

@@ -17,8 +17,13 @@ pub(crate) fn is_installed(tool: &str) -> bool {
 
 /// Runs a tool, whose configuration is in `home`, for at most a minute; whether it succeeded, and its words.
 pub(crate) async fn run(tool: &str, arguments: &[&str], home: &Path) -> (bool, String) {
+    // podman's search wants the file of credentials to be there.
+    let credentials = home.join("auth.json");
+    if !credentials.exists() {
+        std::fs::write(&credentials, "{}").unwrap();
+    }
     let mut command = Command::new(tool);
-    command.args(arguments).env("HOME", home).env("REGISTRY_AUTH_FILE", home.join("auth.json"));
+    command.args(arguments).env("HOME", home).env("REGISTRY_AUTH_FILE", credentials);
     command.env("DOCKER_CONFIG", home.join("docker"));
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await.expect("a tool that ends");
