@@ -63,9 +63,9 @@ pub use manifest::{
 pub use mount::{Mounted, mount, unmount};
 pub use mount_record::{MountedImage, mounted_images};
 pub use network::{
-    ConnectRequest, CreateNetwork, NetworkDocument, NetworkFilter, NetworkInfo, NetworkNamespace, NetworkSetup,
-    bound_ports, connect_network, container_networks, create_network, disconnect_network, find_network,
-    inspect_network, list_networks, prepare_network, prune_networks, published_ports, remove_network,
+    ConnectRequest, CreateNetwork, NetworkDocument, NetworkFilter, NetworkInfo, NetworkSetup, bound_ports,
+    connect_network, container_networks, create_network, disconnect_network, find_network, inspect_network,
+    list_networks, prepare_network, prune_networks, published_ports, remove_network,
 };
 pub use prune::{PruneRequest, prune};
 pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, pull};
@@ -73,7 +73,7 @@ pub use push::{PushRequest, PushTarget, Pushed, prepare_push, push_target};
 pub use remove::{RemoveOptions, RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
 pub use save::{SaveFormat, SaveRequest, Saved, save};
 pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
-pub use strata_network::{BoundPort, Protocol};
+pub use strata_network::BoundPort;
 pub use strata_runtime::{AttachEvent, AttachRequest, AttachStream, RuntimeError, Stream as OutputStream};
 pub use tag::{parse_target, tag};
 pub use tags::{TagInfo, tags};

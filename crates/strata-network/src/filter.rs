@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::plan::{BoundPort, Endpoint, Protocol};
+use crate::plan::{BoundPort, Endpoint};
 use crate::{NetworkError, Result};
 
 /// The table, its sets and chains; flushing the chains makes the script repeatable.
@@ -110,10 +110,7 @@ struct Entry {
 impl Entry {
     /// `None` for addresses of IPv6, which the attendant alone serves.
     fn of(port: &BoundPort, endpoint: &Endpoint) -> Option<Entry> {
-        let protocol = match port.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
+        let protocol = port.protocol.word();
         let value = format!("{} . {}", endpoint.address, port.container_port);
         match port.host_address {
             IpAddr::V6(_) => None,
@@ -177,6 +174,7 @@ fn apply(script: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Protocol;
 
     #[test]
     fn a_port_is_an_element_of_the_map_of_its_protocol_and_address() {

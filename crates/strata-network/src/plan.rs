@@ -76,7 +76,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    pub(crate) fn word(self) -> &'static str {
+    /// `tcp` or `udp`.
+    pub fn word(self) -> &'static str {
         match self {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use strata_network::{Protocol, hardware_address, state};
+use strata_network::{hardware_address, state};
 use strata_store::{ContainerRow, ReadTxn, Store};
 
 use super::document::{EndpointDocument, NetworkDocument};
@@ -181,10 +181,7 @@ fn ports(root: &Path, row: &ContainerRow, document: &ContainerDocument, runs: bo
     }
     let set_up = state(&container_directory(root, &row.id))?.unwrap_or_default();
     for bound in set_up.ports {
-        let protocol = match bound.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        };
+        let protocol = bound.protocol.word();
         let binding = json!({ "HostIp": bound.host_address.to_string(), "HostPort": bound.host_port.to_string() });
         let entry = ports.entry(format!("{}/{protocol}", bound.container_port)).or_insert(Value::Null);
         match entry {

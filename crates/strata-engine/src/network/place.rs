@@ -22,22 +22,9 @@ const HOST_HOSTS: &str = "/etc/hosts";
 /// What `--add-host NAME:host-gateway` means.
 const HOST_GATEWAY: &str = "host-gateway";
 
-/// In which network namespace a container's processes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NetworkNamespace {
-    /// One of its own.
-    Own,
-    /// This machine's.
-    Host,
-    /// That of another container, by ID.
-    Container(String),
-}
-
 /// What a container that starts needs of the network.
 #[derive(Clone, Debug)]
 pub struct NetworkSetup {
-    /// Its namespace.
-    pub namespace: NetworkNamespace,
     /// What is to be set up in it; `None` is nothing but loopback.
     pub plan: Option<NetworkPlan>,
     /// The text of its `/etc/hosts`.
@@ -59,12 +46,12 @@ pub async fn prepare_network(store: &Store, root: &Path, row: &ContainerRow) -> 
             let extra = extra_hosts(&document, None)?;
             let lines: String = extra.iter().map(|(name, address)| format!("{address}\t{name}\n")).collect();
             let (_, resolv_conf) = resolver_text(&document, false, true)?;
-            Ok(NetworkSetup { namespace: NetworkNamespace::Host, plan: None, hosts: text + &lines, resolv_conf })
+            Ok(NetworkSetup { plan: None, hosts: text + &lines, resolv_conf })
         }
         "none" => {
             let (_, resolv_conf) = resolver_text(&document, false, false)?;
             let hosts = hosts(&extra_hosts(&document, None)?, &[]);
-            Ok(NetworkSetup { namespace: NetworkNamespace::Own, plan: None, hosts, resolv_conf })
+            Ok(NetworkSetup { plan: None, hosts, resolv_conf })
         }
         mode => match mode.strip_prefix("container:") {
             Some(other) => share_with(store, root, other).await,
@@ -80,12 +67,7 @@ async fn share_with(store: &Store, root: &Path, other: &str) -> Result<NetworkSe
     let other = find_container(&*txn, other).await?;
     let directory = crate::container::container_directory(root, &other.id);
     let text = |name: &str| read_if_there(directory.join(name));
-    Ok(NetworkSetup {
-        namespace: NetworkNamespace::Container(other.id.clone()),
-        plan: None,
-        hosts: text("hosts")?,
-        resolv_conf: text("resolv.conf")?,
-    })
+    Ok(NetworkSetup { plan: None, hosts: text("hosts")?, resolv_conf: text("resolv.conf")? })
 }
 
 /// Without the right to make bridges, one container cannot reach another.
@@ -107,7 +89,7 @@ fn user_mode(row: &ContainerRow, document: &ContainerDocument) -> Result<Network
         name_servers,
     };
     let hosts = hosts(&extra_hosts(document, None)?, &[(Ipv4Addr::LOCALHOST.into(), own_names(row, document))]);
-    Ok(NetworkSetup { namespace: NetworkNamespace::Own, plan: Some(plan), hosts, resolv_conf })
+    Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf })
 }
 
 async fn attach_to_bridges(
@@ -135,7 +117,7 @@ async fn attach_to_bridges(
     let hosts = hosts(&extra_hosts(document, gateway)?, &own);
     let ports = published_ports(document)?;
     let plan = NetworkPlan { container: row.id.clone(), mode: Mode::Bridge, endpoints, ports, resolver, name_servers };
-    Ok(NetworkSetup { namespace: NetworkNamespace::Own, plan: Some(plan), hosts, resolv_conf })
+    Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf })
 }
 
 /// Puts a container into the networks that it was made for: the one of its mode first.

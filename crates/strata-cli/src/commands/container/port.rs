@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use strata_engine::{BoundPort, Protocol, bound_ports};
+use strata_engine::{BoundPort, bound_ports};
 
 use crate::command_line::{Arity, CommandDefinition, Flags};
 use crate::context::Context;
@@ -41,11 +41,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 
 /// `80/tcp`.
 pub(super) fn container_port(port: &BoundPort) -> String {
-    let protocol = match port.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    };
-    format!("{}/{protocol}", port.container_port)
+    format!("{}/{}", port.container_port, port.protocol.word())
 }
 
 /// `0.0.0.0:8080`, `[::]:8080`.
