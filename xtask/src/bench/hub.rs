@@ -118,7 +118,8 @@ impl Field {
         let ask = |server: &Server| {
             let watched = Daemon::watch(vec![server.daemon.id()]);
             let mut command = Command::new(&wrk);
-            command.args(["-t1", "-c16", "-d3s", &format!("http://{}{path}", server.address)]);
+            let accept = format!("Accept: {MANIFEST}"); // docker-registry has no OCI manifests for those who do not ask for them
+            command.args(["-t1", "-c16", "-d3s", "-H", &accept, &format!("http://{}{path}", server.address)]);
             let report = process::capture(&mut command)?;
             let mut sample = Sample { wall: 0.0, cpu: 0.0, peak_kib: 0 };
             watched.add_to(&mut sample);
