@@ -12,6 +12,7 @@ mod error;
 pub mod file;
 mod gzip;
 mod input;
+mod members;
 pub mod pack;
 pub mod path;
 mod placement;
@@ -30,6 +31,7 @@ pub use entry::{
 };
 pub use error::{LayerError, TarProblem};
 pub use file::{INDEX_MAGIC, decode_index, decode_skeleton, encode_index};
+pub use members::{Member, Members};
 pub use pack::{PackFooter, PackSink, PackSummary, PackTrailer, PackWriter, Place};
 pub use placement::{FOREIGN_PACKS, KnownContents, NothingKnown, SHARED_SIZE};
 pub use read::{LayerLimits, ReadLayer, read_layer, read_layer_hashed_elsewhere};

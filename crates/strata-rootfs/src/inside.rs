@@ -23,6 +23,9 @@ use crate::sys::{self, Propagation};
 /// How many links a missing target may stand behind.
 const MAX_LINKS: usize = 40;
 
+/// How often somebody may rename something while a path is followed.
+const MAX_RENAMES: usize = 1024;
+
 /// What a target has to be, when it does not exist yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetKind {
@@ -137,8 +140,15 @@ pub fn change_propagation(
 
 /// What exists at `path` below `root`, as a descriptor that cannot be read or written. No link leads out of the root.
 pub fn open_inside(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, RootfsError> {
-    resolve(root, path, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
-        .map_err(|cause| RootfsError::system("opening in the container", path, cause))
+    resolve(root, path, flags_of_file()).map_err(|cause| RootfsError::system("opening in the container", path, cause))
+}
+
+/// The same with flags of `open(2)` of one's own, and with the bare error.
+///
+/// # Errors
+/// Those of `openat2(2)`.
+pub fn open_inside_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    open_again(root, &inside(path), flags, flags_of_file())
 }
 
 /// The place at `path` below `root` where something may be mounted; made when it does not exist.
@@ -177,8 +187,7 @@ pub fn directory_inside(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Ro
 }
 
 fn make_directories(root: BorrowedFd<'_>, path: PathBuf, links: usize) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let open = |path: &Path| openat2(root, path, flags, Mode::empty(), flags_of_file());
+    let open = |path: &Path| open_again(root, path, OFlags::PATH | OFlags::DIRECTORY, flags_of_file());
     match open(&path) {
         Err(Errno::NOENT) => {}
         other => return other,
@@ -211,7 +220,18 @@ fn flags_of_file() -> ResolveFlags {
 }
 
 fn resolve(root: BorrowedFd<'_>, path: &Path, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
-    openat2(root, inside(path), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    open_again(root, &inside(path), OFlags::PATH, resolve)
+}
+
+/// Opens a path; when somebody renamed something meanwhile, once more.
+fn open_again(root: BorrowedFd<'_>, path: &Path, flags: OFlags, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    for _ in 0..MAX_RENAMES {
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 /// The path without its leading slash; the root itself is `.`. What `..` means is left to the kernel.

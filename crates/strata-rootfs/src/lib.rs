@@ -27,9 +27,9 @@ pub use error::RootfsError;
 pub use extract::{Extracted, Ownership, extract};
 pub use inside::{
     Detached, TargetKind, change_attributes, change_propagation, directory_inside, make_private, open_inside,
-    open_source, pivot, target_inside,
+    open_inside_with, open_source, pivot, target_inside,
 };
 pub use mountinfo::{Mount, detach, mounts, mounts_below, parse_mountinfo, unmount};
 pub use overlay::{Overlay, mount_overlay};
-pub use plan::{MountPlan, Step, UpperDirectory, ViewOnDisk, mount_plan};
+pub use plan::{InnerBind, MountPlan, Step, UpperDirectory, ViewOnDisk, mount_plan};
 pub use sys::Propagation;

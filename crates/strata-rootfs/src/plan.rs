@@ -1,19 +1,21 @@
 //! What to do for a root file system, as a value.
 
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount_bind, mount_remount};
+use rustix::mount::{MountAttrFlags, MountFlags, mount_bind, mount_remount};
 
 use serde::{Deserialize, Serialize};
 
 use crate::abilities::{Abilities, in_user_namespace};
 use crate::erofs::{ErofsSource, mount_erofs, mount_error};
 use crate::error::RootfsError;
+use crate::inside::{Detached, TargetKind, open_source, target_inside};
 use crate::overlay::{Overlay, mount_overlay};
+use crate::sys::Propagation;
 
 /// Where an image's view lies or would lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,20 +138,56 @@ impl MountPlan {
 }
 
 impl MountPlan {
-    /// Does it in a mount namespace that nobody else sees, and opens `target` there. What is mounted goes away with the
-    /// descriptor, or with this process. Directories that are to be extracted must be there.
-    pub fn open_apart(&self, target: &Path) -> Result<OwnedFd, RootfsError> {
+    /// Does it in a mount namespace that nobody else sees, with `binds` inside, and hands the root to `work` there. What is
+    /// mounted is gone afterwards. Directories that are to be extracted must be there.
+    pub fn apart<T: Send>(
+        &self,
+        target: &Path,
+        binds: &[InnerBind],
+        work: impl FnOnce(BorrowedFd<'_>) -> T + Send,
+    ) -> Result<T, RootfsError> {
         let open = || {
             crate::sys::leave_mount_namespace()
                 .map_err(|cause| RootfsError::system("leaving the mount namespace for", target, cause))?;
             self.realize(&mut |path| Err(RootfsError::system("finding directory", path, Errno::NOENT)))?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            openat(CWD, target, flags, Mode::empty())
-                .map_err(|cause| RootfsError::system("opening directory", target, cause))
+            let root = openat(CWD, target, flags, Mode::empty())
+                .map_err(|cause| RootfsError::system("opening directory", target, cause))?;
+            binds.iter().try_for_each(|bind| bind.appear(root.as_fd()))?;
+            Ok(work(root.as_fd()))
         };
         // The namespace is that of a thread, and ends with it.
         std::thread::scope(|scope| scope.spawn(open).join())
             .unwrap_or_else(|_| Err(RootfsError::system("mounting", target, Errno::IO)))
+    }
+}
+
+/// A directory or file of the machine that appears inside a root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InnerBind {
+    /// The directory or file.
+    pub source: PathBuf,
+    /// Where inside; made when it is not there.
+    pub target: PathBuf,
+    /// Whether nothing may be written there.
+    pub read_only: bool,
+}
+
+impl InnerBind {
+    fn appear(&self, root: BorrowedFd<'_>) -> Result<(), RootfsError> {
+        let source = open_source(&self.source)?;
+        let mode = fstat(&source).map_err(|cause| RootfsError::system("looking at", &self.source, cause))?.st_mode;
+        let kind = match FileType::from_raw_mode(mode) {
+            FileType::Directory => TargetKind::Directory,
+            _ => TargetKind::File,
+        };
+        let at = target_inside(root, &self.target, kind)?;
+        let copy = Detached::copy(source.as_fd(), true, &self.target)?;
+        copy.propagate(Propagation::Private, true, &self.target)?;
+        if self.read_only {
+            copy.change(MountAttrFlags::MOUNT_ATTR_RDONLY, MountAttrFlags::empty(), true, &self.target)?;
+        }
+        copy.attach(at.as_fd(), &self.target)
     }
 }
 
@@ -188,9 +226,9 @@ impl Step {
 }
 
 /// Extracts beside the target and renames, so that a crash leaves no half directory under its name. Who comes second
-/// uses what the first one made.
+/// uses what the first one made; an empty directory gives way.
 fn extract_whole(target: &Path, extract: &mut dyn FnMut(&Path) -> Result<(), RootfsError>) -> Result<(), RootfsError> {
-    if target.is_dir() {
+    if fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_some()) {
         return Ok(());
     }
     let mut name = target.file_name().unwrap_or_default().to_owned();

@@ -70,7 +70,7 @@ async fn changes_of(store: &Store, root: &Path, row: &ContainerRow) -> Result<Ve
     let walked = upper.clone();
     let changes = tokio::task::spawn_blocking(move || {
         let mut changes = Changes { view: &opened.view, found: BTreeMap::new(), made: false };
-        walk(&open_root(&walked)?, &mut |entry| {
+        walk(&open_root(&walked)?, &|_| false, &mut |entry| {
             changes.entry(entry);
             Ok(())
         })?;

@@ -141,7 +141,7 @@ impl<W: Write> Write for Hashed<W> {
 /// file `.wh..wh..opq` (OCI image-spec, layer.md).
 fn write_layer<W: Write>(upper: &Path, out: W) -> io::Result<W> {
     let mut tar = TreeTar::new(out);
-    walk(&open_root(upper)?, &mut |entry| {
+    walk(&open_root(upper)?, &|_| false, &mut |entry| {
         if is_made_by_runtime(entry) {
             return Ok(());
         }

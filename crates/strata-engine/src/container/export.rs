@@ -8,8 +8,8 @@ use strata_store::Store;
 
 use super::document::ContainerDocument;
 use super::find::find_ready;
-use super::root::open_container_root;
-use super::tree::{TreeTar, walk};
+use super::root::in_container_root;
+use super::tree::{TreeTar, reopened, walk};
 use crate::{EngineError, Result};
 
 /// Writes the root file system of a container to `out`. Names come sorted; what other file systems mounted there hold is
@@ -19,20 +19,17 @@ use crate::{EngineError, Result};
 /// `NotFound`; `File` when `out` fails, which leaves an incomplete tar behind.
 pub async fn export_container<W: Write + Send + 'static>(store: &Store, root: &Path, text: &str, out: W) -> Result<()> {
     let row = find_ready(&*store.read().await?, text).await?;
-    let directory = open_container_root(store, root, &row).await?;
     let mut mounted = vec!["etc/hosts".to_owned(), "etc/hostname".to_owned(), "etc/resolv.conf".to_owned()];
     let mounts = ContainerDocument::parse(&row)?.mounts;
     mounted.extend(mounts.iter().map(|point| point.destination.trim_start_matches('/').to_owned()));
-    let written = tokio::task::spawn_blocking(move || {
+    let written = in_container_root(store, root, &row, Vec::new(), move |directory| {
         let mut tar = TreeTar::new(out);
-        walk(&directory, &mut |entry| match mounted.iter().any(|path| path.as_bytes() == entry.path) {
+        let directory = reopened(directory)?;
+        walk(&directory, &|_| false, &mut |entry| match mounted.iter().any(|path| path.as_bytes() == entry.path) {
             true if entry.kind() != Some(Kind::Directory) => Ok(()),
             _ => tar.add(entry.path, entry),
         })?;
         tar.finish().map(drop)
     });
-    written
-        .await
-        .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?
-        .map_err(|cause: std::io::Error| EngineError::file("writing", "the tar", cause))
+    written.await?.map_err(|cause: std::io::Error| EngineError::file("writing", "the tar", cause))
 }

@@ -5,9 +5,11 @@
 //! row in the catalog says that a container exists. The directory is complete before the row is there, and is gone before
 //! the row goes. A directory without a row is being made as long as its maker holds its lock, and a leftover after that.
 
+mod archive;
 mod changes;
 mod commit;
 mod control;
+mod cp;
 mod create;
 pub mod document;
 mod export;
@@ -17,6 +19,7 @@ mod list;
 mod merge;
 mod mounts;
 mod names;
+mod paths;
 mod prune;
 mod remove;
 mod rename;
@@ -25,6 +28,7 @@ mod signals;
 mod spec;
 mod start;
 mod tree;
+mod unpack;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -34,9 +38,13 @@ use strata_store::EventRow;
 
 use crate::{EngineError, Result};
 
+pub use archive::{ExtractOptions, PathStat, archive_container_path, extract_to_container, stat_container_path};
 pub use changes::{PathChange, PathChangeKind, container_changes};
 pub use commit::{CommitRequest, commit_container};
 pub use control::{ContainerAction, control_container, wait_container};
+pub use cp::{
+    CopiedFiles, CopyError, copy_from_container, copy_tar_from_container, copy_tar_to_container, copy_to_container,
+};
 pub use create::{CreateRequest, Created, create_container};
 pub use document::ContainerDocument;
 pub use export::export_container;

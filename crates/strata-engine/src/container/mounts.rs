@@ -223,15 +223,7 @@ pub(super) fn clean(path: &str) -> Result<String> {
     if path.contains('\0') {
         return Err(EngineError::invalid(format!("invalid path: {path:?}")));
     }
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            name => parts.push(name),
-        }
-    }
-    Ok(format!("/{}", parts.join("/")))
+    Ok(super::paths::clean(path))
 }
 
 #[cfg(test)]

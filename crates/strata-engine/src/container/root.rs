@@ -1,7 +1,7 @@
 //! How a container's root file system comes to be: its image's view below its own writable layer.
 
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use strata_model::DiffId;
@@ -103,21 +103,46 @@ fn abilities(root: &Path) -> Result<Abilities> {
     Ok(abilities)
 }
 
-/// The root directory of a container: that of its process, or, when it has none, its root file system mounted where nobody
-/// else sees it.
+/// Works in the root directory of a container: that of its process, or, when it has none, its root file system mounted where
+/// nobody else sees it, with `binds` inside. `work` blocks.
 ///
 /// # Errors
 /// When it cannot be mounted.
-pub(super) async fn open_container_root(store: &Store, root: &Path, row: &ContainerRow) -> Result<OwnedFd> {
-    let state = state(&container_directory(root, &row.id))?;
-    if matches!(state.status, ContainerStatus::Running | ContainerStatus::Paused) {
-        let path = PathBuf::from(format!("/proc/{}/root", state.pid));
-        return Ok(File::open(&path).map_err(|cause| EngineError::file("opening", &path, cause))?.into());
+pub(super) async fn in_container_root<T: Send + 'static>(
+    store: &Store,
+    root: &Path,
+    row: &ContainerRow,
+    binds: Vec<InnerBind>,
+    work: impl FnOnce(BorrowedFd<'_>) -> T + Send + 'static,
+) -> Result<T> {
+    let directory = container_directory(root, &row.id);
+    if let Some(running) = open_running_root(&directory)? {
+        return blocking(move || work(running.as_fd())).await;
     }
     let plan = root_plan(store, root, row).await?;
-    let target = container_directory(root, &row.id).join("rootfs");
-    tokio::task::spawn_blocking(move || plan.open_apart(&target))
-        .await
-        .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?
-        .map_err(EngineError::from)
+    let target = directory.join("rootfs");
+    Ok(blocking(move || plan.apart(&target, &binds, work)).await??)
+}
+
+/// The root directory of a container's process, if it has one.
+fn open_running_root(directory: &Path) -> Result<Option<OwnedFd>> {
+    let process = || {
+        let state = state(directory)?;
+        let is_there = matches!(state.status, ContainerStatus::Running | ContainerStatus::Paused) && state.pid != 0;
+        Ok::<_, EngineError>(is_there.then_some((state.pid, state.started_at)))
+    };
+    loop {
+        let Some(before) = process()? else { return Ok(None) };
+        let path = PathBuf::from(format!("/proc/{}/root", before.0));
+        let opened = openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        // Only a process that still runs afterwards is the one that was opened: numbers are used again.
+        if process()? == Some(before) {
+            return opened.map(Some).map_err(|cause| EngineError::file("opening", path, cause.into()));
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))
 }

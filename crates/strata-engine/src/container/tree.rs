@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
@@ -61,10 +61,26 @@ impl Entry<'_> {
         })
     }
 
+    /// Opens a file or directory. Somebody may have put a device in its place, which is not opened.
     fn open(&self) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        Ok(openat(self.directory, self.name, flags, Mode::empty())?.into())
+        let place =
+            openat(self.directory, self.name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let kind = FileType::from_raw_mode(fstat(&place)?.st_mode);
+        if kind != FileType::from_raw_mode(self.stat.st_mode) {
+            return Err(Errno::STALE.into());
+        }
+        File::open(format!("/proc/self/fd/{}", place.as_raw_fd()))
     }
+}
+
+/// What has this name in a directory.
+pub(crate) fn entry_in<'a>(directory: &'a OwnedFd, name: &'a CStr, path: &'a [u8]) -> io::Result<Entry<'a>> {
+    Ok(Entry { path, directory, name, stat: statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)? })
+}
+
+/// A directory that is open for its place only, opened for reading.
+pub(crate) fn reopened(directory: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(openat(directory, c".", DIRECTORY, Mode::empty())?)
 }
 
 /// Opens the root of a tree.
@@ -73,51 +89,58 @@ pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// Visits everything below a directory, names sorted, each directory before what is in it. What goes away meanwhile is left
-/// out, and so is what is in directories of other file systems.
-pub(crate) fn walk(root: &OwnedFd, visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>) -> io::Result<()> {
-    // Only directories: an overlay shows files of its layers with devices of their own.
-    let device = fstat(root)?.st_dev;
-    walk_below(root, device, &mut Vec::new(), 0, visit)
-}
-
-fn walk_below(
-    directory: &OwnedFd,
-    device: u64,
-    path: &mut Vec<u8>,
-    depth: usize,
+/// out. What is in a directory of another file system is visited when `enters` says so of its path.
+pub(crate) fn walk(
+    root: &OwnedFd,
+    enters: &dyn Fn(&[u8]) -> bool,
     visit: &mut dyn FnMut(&Entry<'_>) -> io::Result<()>,
 ) -> io::Result<()> {
-    if depth > MAX_DEPTH {
-        return Err(Errno::NAMETOOLONG.into());
-    }
-    let mut names = Vec::new();
-    for entry in Dir::read_from(directory)? {
-        let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
+    // Only directories: an overlay shows files of its layers with devices of their own.
+    let device = fstat(root)?.st_dev;
+    Walk { enters, visit, path: Vec::new() }.below(root, device, 0)
+}
+
+struct Walk<'a> {
+    enters: &'a dyn Fn(&[u8]) -> bool,
+    visit: &'a mut dyn FnMut(&Entry<'_>) -> io::Result<()>,
+    path: Vec<u8>,
+}
+
+impl Walk<'_> {
+    fn below(&mut self, directory: &OwnedFd, device: u64, depth: usize) -> io::Result<()> {
+        if depth > MAX_DEPTH {
+            return Err(Errno::NAMETOOLONG.into());
         }
-    }
-    names.sort();
-    let length = path.len();
-    for name in &names {
-        let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => continue,
-            stat => stat?,
-        };
-        if length > 0 {
-            path.push(b'/');
-        }
-        path.extend_from_slice(name.to_bytes());
-        visit(&Entry { path, directory, name, stat })?;
-        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && stat.st_dev == device {
-            match openat(directory, name, DIRECTORY, Mode::empty()) {
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
-                child => walk_below(&child?, device, path, depth + 1, visit)?,
+        let mut names = Vec::new();
+        for entry in Dir::read_from(directory)? {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name().to_owned());
             }
         }
-        path.truncate(length);
+        names.sort();
+        let length = self.path.len();
+        for name in &names {
+            let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => continue,
+                stat => stat?,
+            };
+            if length > 0 {
+                self.path.push(b'/');
+            }
+            self.path.extend_from_slice(name.to_bytes());
+            (self.visit)(&Entry { path: &self.path, directory, name, stat })?;
+            let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            if is_directory && (stat.st_dev == device || (self.enters)(&self.path)) {
+                match openat(directory, name, DIRECTORY, Mode::empty()) {
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                    child => self.below(&child?, stat.st_dev, depth + 1)?,
+                }
+            }
+            self.path.truncate(length);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Bytes of all files below a directory, each file once; 0 when it is not there.
@@ -125,7 +148,7 @@ pub(crate) fn directory_usage(path: &Path) -> crate::Result<u64> {
     let measure = || {
         let mut total = 0;
         let mut seen = std::collections::HashSet::new();
-        walk(&open_root(path)?, &mut |entry| {
+        walk(&open_root(path)?, &|_| false, &mut |entry| {
             let is_counted = entry.kind() == Some(Kind::Regular);
             if is_counted && (entry.stat.st_nlink < 2 || seen.insert(entry.stat.st_ino)) {
                 total += entry.stat.st_size as u64;
@@ -152,16 +175,23 @@ impl<W: Write> TreeTar<W> {
         TreeTar { out, names: HashMap::new() }
     }
 
-    /// Writes an entry under this path. Sockets are left out.
+    /// Writes an entry under this path. Sockets are left out, and what went away meanwhile.
     pub(crate) fn add(&mut self, path: &[u8], entry: &Entry<'_>) -> io::Result<()> {
         let Some(kind) = entry.kind() else { return Ok(()) };
         let stat = &entry.stat;
+        let is_gone = |cause: &io::Error| matches!(Errno::from_io_error(cause), Some(Errno::NOENT | Errno::STALE));
         let target = match kind {
-            Kind::Symlink => readlinkat(entry.directory, entry.name, Vec::new())?.into_bytes(),
+            Kind::Symlink => match readlinkat(entry.directory, entry.name, Vec::new()) {
+                Err(Errno::NOENT | Errno::INVAL) => return Ok(()),
+                target => target?.into_bytes(),
+            },
             _ => Vec::new(),
         };
         let file = match kind {
-            Kind::Regular | Kind::Directory => Some(entry.open()?),
+            Kind::Regular | Kind::Directory => match entry.open() {
+                Err(cause) if is_gone(&cause) => return Ok(()),
+                file => Some(file?),
+            },
             _ => None,
         };
         let xattrs = file.as_ref().map(xattrs).unwrap_or_default();

@@ -34,7 +34,7 @@ impl<'a> Header<'a> {
             Kind::Fifo => b'6',
         };
         let mut path = if path.is_empty() { b".".to_vec() } else { path.to_vec() };
-        if inode.kind == Kind::Directory {
+        if inode.kind == Kind::Directory && !path.ends_with(b"/") {
             path.push(b'/');
         }
         Header { path, flag, link: inode.target, inode, size: inode.content.map_or(0, |content| content.size) }

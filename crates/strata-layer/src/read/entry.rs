@@ -88,7 +88,7 @@ impl<R: Read, S: PackSink> Pass<'_, R, S> {
     }
 }
 
-fn kind(type_flag: u8, name: &[u8]) -> Result<Kind, TarProblem> {
+pub(crate) fn kind(type_flag: u8, name: &[u8]) -> Result<Kind, TarProblem> {
     Ok(match type_flag {
         // Before POSIX a directory was a file whose name ends in a slash.
         0 if name.ends_with(b"/") => Kind::Directory,
@@ -103,7 +103,7 @@ fn kind(type_flag: u8, name: &[u8]) -> Result<Kind, TarProblem> {
     })
 }
 
-fn metadata(header: &Header, pax: &Pax) -> Result<Metadata, TarProblem> {
+pub(crate) fn metadata(header: &Header, pax: &Pax) -> Result<Metadata, TarProblem> {
     // Some writers store owners beyond 2³¹ as negative numbers.
     let id = |value: i64, field| match value {
         0..=0xffff_ffff => Ok(value as u32),

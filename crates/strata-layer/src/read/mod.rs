@@ -6,7 +6,7 @@
 mod content;
 mod entry;
 
-pub(crate) use entry::xattr_problem;
+pub(crate) use entry::{kind, metadata, xattr_problem};
 
 use std::io::{self, Read};
 

@@ -1,6 +1,7 @@
 //! Commands about containers, one file each. `strata container X` and the short form are the same.
 
 mod commit;
+mod cp;
 mod create;
 mod diff;
 mod options;
@@ -19,6 +20,7 @@ use crate::command_line::{CommandDefinition, Group};
 pub(super) fn definitions() -> Vec<CommandDefinition> {
     let mut definitions = vec![
         commit::definition(),
+        cp::definition(),
         create::definition(),
         diff::definition(),
         port::definition(),
@@ -36,6 +38,7 @@ pub(super) fn definitions() -> Vec<CommandDefinition> {
 pub(super) fn group() -> Group {
     let mut children = super::commands([
         commit::definition(),
+        cp::definition(),
         create::definition(),
         diff::definition(),
         super::export::definition(),
