@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use strata_model::DiffId;
-use strata_rootfs::{Abilities, MountPlan, Ownership, UpperDirectory, ViewOnDisk, extract, mount_plan};
+use strata_rootfs::{Abilities, InnerBind, MountPlan, Ownership, UpperDirectory, ViewOnDisk, extract, mount_plan};
 use strata_runtime::{ContainerStatus, state};
 use strata_store::{ContainerRow, OpenedView, Store, StoreError};
 
