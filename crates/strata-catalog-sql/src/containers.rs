@@ -168,6 +168,12 @@ impl ContainerWriteTxn for Transaction {
         self.session().execute(sql, params![row.id, row.name, row.created, row.document]).map(drop)
     }
 
+    async fn update_network(&mut self, row: &NetworkRow) -> Result<()> {
+        self.session()
+            .execute("UPDATE networks SET document = ?2 WHERE id = ?1", params![row.id, row.document])
+            .map(drop)
+    }
+
     async fn delete_network(&mut self, id: &str) -> Result<bool> {
         Ok(self.session().execute("DELETE FROM networks WHERE id = ?1", [id])? == 1)
     }

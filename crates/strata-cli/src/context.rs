@@ -25,13 +25,14 @@ const SETTLE_TIME: Duration = Duration::from_secs(5);
 pub(crate) struct Context<'a> {
     pub(crate) environment: &'a dyn Environment,
     pub(crate) invocation: &'a Invocation,
+    root: OnceCell<PathBuf>,
     store: OnceCell<Store>,
     client: OnceCell<RegistryClient>,
 }
 
 impl<'a> Context<'a> {
     pub(crate) fn new(environment: &'a dyn Environment, invocation: &'a Invocation) -> Context<'a> {
-        Context { environment, invocation, store: OnceCell::new(), client: OnceCell::new() }
+        Context { environment, invocation, root: OnceCell::new(), store: OnceCell::new(), client: OnceCell::new() }
     }
 
     /// The name that texts call the program by.
@@ -62,6 +63,15 @@ impl<'a> Context<'a> {
 
     /// Directory of the store: `--root`, `STRATA_ROOT`, `/var/lib/strata` for root, else below the user's data directory.
     pub(crate) fn root(&self) -> Outcome<PathBuf> {
+        if let Some(root) = self.root.get() {
+            return Ok(root.clone());
+        }
+        let root = self.find_root()?;
+        // Kept: who asks later may have become root of a user namespace.
+        Ok(self.root.get_or_init(|| root).clone())
+    }
+
+    fn find_root(&self) -> Outcome<PathBuf> {
         if let Some(root) = self.global().root.clone().or_else(|| environment_path("STRATA_ROOT")) {
             return Ok(root);
         }

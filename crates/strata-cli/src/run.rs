@@ -85,6 +85,9 @@ fn dispatch(arguments: Vec<OsString>, environment: &dyn Environment) -> Outcome 
     }
     let flags = invocation.flags();
     let context = Context::new(environment, &invocation);
+    if command.needs_all_ids {
+        strata_engine::enter_user_namespace(&context.root()?)?;
+    }
     let runtime = match command.runs_on {
         RunsOn::Caller => tokio::runtime::Builder::new_current_thread().enable_all().build(),
         RunsOn::Workers | RunsOn::WorkersUntilItEnds => {

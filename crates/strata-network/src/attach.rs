@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice;
 
 use crate::attendant;
 use crate::detach::detach;
@@ -9,7 +10,7 @@ use crate::filter;
 use crate::link;
 use crate::member::Member;
 use crate::namespace;
-use crate::plan::{Endpoint, Mode, NetworkPlan, NetworkState};
+use crate::plan::{BoundPort, Bridge, Endpoint, Mode, NetworkPlan, NetworkState};
 use crate::{NetworkError, Result};
 
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -36,21 +37,22 @@ fn attach_bridges(directory: &Path, plan: &NetworkPlan, pid: i32) -> Result<Netw
     let mut state = NetworkState::default();
     raise_loopback(pid)?;
     for (number, endpoint) in plan.endpoints.iter().enumerate() {
-        state.warnings.extend(connect_endpoint(&plan.container, endpoint, number == 0, pid)?);
+        connect_endpoint(&plan.container, endpoint, number == 0, pid)?;
     }
-    if plan.ports.is_empty() && !plan.resolver {
-        state.write(directory)?;
-        return Ok(state);
+    let ready = match plan.ports.is_empty() && !plan.resolver {
+        true => None,
+        false => Some(attendant::start(directory, pid)?),
+    };
+    if let Some(ready) = &ready {
+        state.attendant = Some(ready.process);
+        state.ports.clone_from(&ready.ports);
     }
-    let ready = attendant::start(directory, pid)?;
-    state.attendant = Some(ready.process);
-    state.ports.clone_from(&ready.ports);
     // Written before the filter knows the ports: a kill between the two leaves something that `detach` can find.
     state.write(directory)?;
-    ready.go_on()?;
-    if let Some(first) = plan.endpoints.first()
-        && let Err(error) = filter::publish(&state.ports, first)
-    {
+    if let Some(ready) = ready {
+        ready.go_on()?;
+    }
+    if let Err(error) = open_the_ways(&plan.endpoints, &state.ports) {
         state.warnings.push(error.to_string());
         state.write(directory)?;
     }
@@ -72,28 +74,40 @@ fn attach_user(directory: &Path, pid: i32) -> Result<NetworkState> {
 /// # Errors
 /// When its interface cannot be made.
 pub fn connect(container: &str, endpoint: &Endpoint, pid: i32) -> Result<Vec<String>> {
-    connect_endpoint(container, endpoint, false, pid).map(|warning| warning.into_iter().collect())
+    connect_endpoint(container, endpoint, false, pid)?;
+    Ok(open_the_ways(slice::from_ref(endpoint), &[]).err().map(|error| error.to_string()).into_iter().collect())
 }
 
-fn connect_endpoint(container: &str, endpoint: &Endpoint, first: bool, pid: i32) -> Result<Option<String>> {
+/// Sees to it that a network's bridge is there and its own.
+///
+/// # Errors
+/// `SubnetTaken` when it is not there and this machine knows its addresses otherwise, `BridgeTaken` when it is another's.
+pub fn claim(bridge: &Bridge<'_>) -> Result<()> {
+    link::with_links(async |links| link::ensure_bridge(&links, bridge).await).map(drop)
+}
+
+fn connect_endpoint(container: &str, endpoint: &Endpoint, first: bool, pid: i32) -> Result<()> {
     let name = host_link(container, &endpoint.interface);
     link::with_links(async |links| {
-        let bridge = link::ensure_bridge(&links, endpoint).await?;
+        let bridge = link::ensure_bridge(&links, &endpoint.bridge()).await?;
         link::add_pair(&links, &name, endpoint, bridge, pid).await
     })?;
     let namespace = namespace::of(pid)?;
     namespace::within(&namespace, || link::with_links(async |links| link::configure(&links, endpoint, first).await))?;
-    Member::announce(endpoint, container)?;
-    Ok(open_the_way_out(endpoint).err().map(|error| error.to_string()))
+    Member::announce(endpoint, container)
 }
 
-fn open_the_way_out(endpoint: &Endpoint) -> Result<()> {
-    let forwarding =
-        fs::read_to_string(FORWARDING).map_err(|error| NetworkError::system(format!("reading {FORWARDING}"), error))?;
-    if forwarding.trim() == "0" && !endpoint.internal {
-        fs::write(FORWARDING, "1").map_err(|error| NetworkError::system(format!("writing {FORWARDING}"), error))?;
+/// Out of the networks, and in to a container's ports, which are on the first.
+fn open_the_ways(endpoints: &[Endpoint], ports: &[BoundPort]) -> Result<()> {
+    if endpoints.iter().any(|endpoint| !endpoint.internal) {
+        let failed = |action: &str| format!("{action} {FORWARDING}");
+        let forwarding =
+            fs::read_to_string(FORWARDING).map_err(|error| NetworkError::system(failed("reading"), error))?;
+        if forwarding.trim() == "0" {
+            fs::write(FORWARDING, "1").map_err(|error| NetworkError::system(failed("writing"), error))?;
+        }
     }
-    filter::open(endpoint)
+    filter::open(endpoints, ports)
 }
 
 fn raise_loopback(pid: i32) -> Result<()> {

@@ -31,6 +31,18 @@ pub enum NetworkError {
         /// The port of this machine.
         port: u16,
     },
+    /// This machine has a route to addresses of a network that is to be set up.
+    #[error("the addresses {subnet} are in use on this machine: Pool overlaps with other one on this address space")]
+    SubnetTaken {
+        /// The network's addresses.
+        subnet: ipnet::Ipv4Net,
+    },
+    /// The link that is to be a network's bridge is another network's, perhaps of another store.
+    #[error("the bridge {bridge} belongs to another network of this machine")]
+    BridgeTaken {
+        /// The link's name.
+        bridge: String,
+    },
     /// A document does not say what it should.
     #[error("reading {path}: {reason}")]
     Document {
@@ -59,7 +71,9 @@ impl NetworkError {
     /// What sort of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            NetworkError::PortAllocated { .. } => ErrorKind::Conflict,
+            NetworkError::PortAllocated { .. }
+            | NetworkError::SubnetTaken { .. }
+            | NetworkError::BridgeTaken { .. } => ErrorKind::Conflict,
             NetworkError::Document { .. } => ErrorKind::Invalid,
             NetworkError::Unsupported(_) => ErrorKind::Unsupported,
             NetworkError::System { .. } | NetworkError::Link { .. } | NetworkError::Attendant(_) => ErrorKind::Storage,

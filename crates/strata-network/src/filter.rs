@@ -9,14 +9,11 @@
 //! - members of a network reach each other, not those of others; nothing leaves or enters an internal one (`forward`).
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Command, Stdio};
 
-use rustix::fs::{FlockOperation, flock};
-
+use crate::lock::lock;
 use crate::plan::{BoundPort, Endpoint};
 use crate::{NetworkError, Result};
 
@@ -55,18 +52,30 @@ add rule ip strata forward oifname @internal drop
 add rule ip strata forward iifname @bridges oifname @bridges drop
 ";
 
-/// Lets the members of a network out, or keeps them in when it is internal.
-pub(crate) fn open(endpoint: &Endpoint) -> Result<()> {
-    let Endpoint { bridge, subnet, .. } = endpoint;
+/// Lets the members of networks out, or keeps them in when a network is internal, and leads ports of this machine to a
+/// container, which has its address on the first of them. Whoever calls holds the ports: an older entry is a dead container's.
+pub(crate) fn open(endpoints: &[Endpoint], ports: &[BoundPort]) -> Result<()> {
     let mut script = TABLE.to_owned();
-    let _ = writeln!(script, "add element ip strata bridges {{ \"{bridge}\" }}");
-    let _ = writeln!(script, "add element ip strata same {{ \"{bridge}\" . \"{bridge}\" }}");
-    let _ = if endpoint.internal {
-        writeln!(script, "add element ip strata internal {{ \"{bridge}\" }}")
-    } else {
-        writeln!(script, "add element ip strata subnets {{ {} }}", subnet.trunc())
-    };
-    apply(&script)
+    for Endpoint { bridge, subnet, internal, .. } in endpoints {
+        let _ = writeln!(script, "add element ip strata bridges {{ \"{bridge}\" }}");
+        let _ = writeln!(script, "add element ip strata same {{ \"{bridge}\" . \"{bridge}\" }}");
+        let _ = match internal {
+            true => writeln!(script, "add element ip strata internal {{ \"{bridge}\" }}"),
+            false => writeln!(script, "add element ip strata subnets {{ {} }}", subnet.trunc()),
+        };
+    }
+    let entries = entries(ports, endpoints.first());
+    script.extend(entries.iter().map(|entry| entry.command("add")));
+    match apply(&script) {
+        // Perhaps there are older entries. There is no way to say "delete if there".
+        Err(_) if !entries.is_empty() => {
+            for entry in &entries {
+                let _ = apply(&format!("delete element ip strata {} {{ {} }}\n", entry.map, entry.key));
+            }
+            apply(&script)
+        }
+        applied => applied,
+    }
 }
 
 /// Forgets a network. Adding before deleting makes it repeatable.
@@ -81,24 +90,18 @@ pub(crate) fn close(bridge: &str, subnet: &ipnet::Ipv4Net) -> Result<()> {
     apply(&script)
 }
 
-/// Leads ports of this machine to a container. Whoever calls holds the ports: an older entry is a dead container's.
-pub(crate) fn publish(ports: &[BoundPort], endpoint: &Endpoint) -> Result<()> {
-    let entries: Vec<Entry> = ports.iter().filter_map(|port| Entry::of(port, endpoint)).collect();
-    if entries.is_empty() {
-        return Ok(());
+/// Takes back what [`open`] did for ports. What is another container's by now, or gone, stays as it is.
+pub(crate) fn unpublish(ports: &[BoundPort], endpoint: &Endpoint) {
+    let commands: Vec<String> = entries(ports, Some(endpoint)).iter().map(|entry| entry.command("delete")).collect();
+    if !commands.is_empty() && apply(&commands.concat()).is_err() && commands.len() > 1 {
+        for command in commands {
+            let _ = apply(&command);
+        }
     }
-    for entry in &entries {
-        // There is none as a rule, and no way to say "delete if there".
-        let _ = apply(&format!("delete element ip strata {} {{ {} }}\n", entry.map, entry.key));
-    }
-    apply(&entries.iter().map(|entry| entry.command("add")).collect::<String>())
 }
 
-/// Takes back what [`publish`] did. Each on its own: what is another container's by now, or gone, stays as it is.
-pub(crate) fn unpublish(ports: &[BoundPort], endpoint: &Endpoint) {
-    for entry in ports.iter().filter_map(|port| Entry::of(port, endpoint)) {
-        let _ = apply(&entry.command("delete"));
-    }
+fn entries(ports: &[BoundPort], endpoint: Option<&Endpoint>) -> Vec<Entry> {
+    endpoint.map_or_else(Vec::new, |endpoint| ports.iter().filter_map(|port| Entry::of(port, endpoint)).collect())
 }
 
 struct Entry {
@@ -130,18 +133,8 @@ impl Entry {
     }
 }
 
-/// Held by whoever changes the filter of this machine.
-const LOCK: &str = "/run/strata-network.lock";
-
 /// One change at a time. `nft` holds the lock, too, as its standard output: when we are killed, it is free only when what was
 /// begun is done, so that it cannot undo what somebody else does next.
-fn lock() -> Result<File> {
-    let failed = |error| NetworkError::system(format!("locking {LOCK}"), error);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(LOCK).map_err(failed)?;
-    flock(&file, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-    Ok(file)
-}
-
 fn apply(script: &str) -> Result<()> {
     let lock = lock()?;
     let mut nft = Command::new("nft")

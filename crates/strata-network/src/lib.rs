@@ -24,6 +24,7 @@ mod entry;
 mod error;
 mod filter;
 mod link;
+mod lock;
 mod member;
 mod namespace;
 mod plan;
@@ -32,13 +33,13 @@ mod resolver_files;
 mod subnet;
 mod userspace;
 
-pub use attach::{attach, connect};
+pub use attach::{attach, claim, connect};
 pub use detach::{detach, disconnect, remove_network};
 pub use entry::{PROGRAM, entry, hook_arguments};
 pub use error::NetworkError;
 pub use member::Member;
 pub use plan::{
-    AttendantProcess, BoundPort, Endpoint, Mode, NetworkPlan, NetworkState, Protocol, PublishedPort, state,
+    AttendantProcess, BoundPort, Bridge, Endpoint, Mode, NetworkPlan, NetworkState, Protocol, PublishedPort, state,
 };
 pub use resolver_files::{RESOLVER, ResolverSettings, hosts, resolv_conf};
 pub use subnet::{choose_address, choose_subnet, hardware_address, host_routes};

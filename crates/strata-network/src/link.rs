@@ -6,13 +6,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 
 use futures_util::TryStreamExt;
-use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
+use ipnet::Ipv4Net;
+use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::{
     Error, Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder, new_connection,
 };
 
-use crate::plan::Endpoint;
-use crate::subnet::hardware_address;
+use crate::lock::lock;
+use crate::plan::{Bridge, Endpoint};
+use crate::subnet::{hardware_address, host_routes};
 use crate::{NetworkError, Result};
 
 const EXISTS: i32 = 17;
@@ -40,20 +42,37 @@ pub(crate) fn with_links<T: Send>(work: impl AsyncFnOnce(Handle) -> Result<T> + 
     })
 }
 
-/// The bridge of an endpoint's network, made when it is not there, with this machine's address on it.
-pub(crate) async fn ensure_bridge(links: &Handle, endpoint: &Endpoint) -> Result<u32> {
-    let bridge = &endpoint.bridge;
-    if let Some(index) = find(links, bridge).await? {
-        return Ok(index);
+/// A network's bridge, made when it is not there, with this machine's address on it. Its alias says whose it is; a link
+/// without one is somebody's who gave its name to the network.
+pub(crate) async fn ensure_bridge(links: &Handle, bridge: &Bridge<'_>) -> Result<u32> {
+    let Bridge { network, name, subnet, gateway, mtu } = *bridge;
+    let mark = format!("strata network {network}");
+    let _lock = lock()?;
+    if let Some(link) = get(links, name).await? {
+        let alias = link.attributes.iter().find_map(|attribute| match attribute {
+            LinkAttribute::IfAlias(alias) => Some(alias),
+            _ => None,
+        });
+        if alias.is_some_and(|alias| *alias != mark) {
+            return Err(NetworkError::BridgeTaken { bridge: name.to_owned() });
+        }
+        add_address(links, link.header.index, gateway, subnet.prefix_len(), name).await?;
+        return Ok(link.header.index);
     }
-    let link =
-        LinkBridge::new(bridge).address(hardware_address(endpoint.gateway).to_vec()).mtu(endpoint.mtu).up().build();
-    let made = links.link().add(link).execute().await;
-    existing_is_fine(made).map_err(|error| NetworkError::link(format!("making the bridge {bridge}"), &error))?;
-    let index = find(links, bridge)
+    let overlaps = |other: &Ipv4Net| other.contains(&subnet.network()) || subnet.contains(&other.network());
+    if host_routes()?.iter().any(overlaps) {
+        return Err(NetworkError::SubnetTaken { subnet });
+    }
+    let link = LinkBridge::new(name).address(hardware_address(gateway).to_vec()).mtu(mtu).build();
+    let failed = |error| NetworkError::link(format!("making the bridge {name}"), &error);
+    links.link().add(link).execute().await.map_err(failed)?;
+    let index = find(links, name)
         .await?
-        .ok_or_else(|| NetworkError::Attendant(format!("the bridge {bridge} went away while it was made")))?;
-    add_address(links, index, endpoint.gateway, endpoint.subnet.prefix_len(), bridge).await?;
+        .ok_or_else(|| NetworkError::Attendant(format!("the bridge {name} went away while it was made")))?;
+    // The kernel takes no alias from who makes a link.
+    let marked = LinkUnspec::new_with_index(index).alias(mark).up().build();
+    links.link().change(marked).execute().await.map_err(failed)?;
+    add_address(links, index, gateway, subnet.prefix_len(), name).await?;
     Ok(index)
 }
 
@@ -132,8 +151,12 @@ async fn add_address(links: &Handle, index: u32, address: Ipv4Addr, prefix: u8, 
 }
 
 async fn find(links: &Handle, name: &str) -> Result<Option<u32>> {
+    Ok(get(links, name).await?.map(|link| link.header.index))
+}
+
+async fn get(links: &Handle, name: &str) -> Result<Option<LinkMessage>> {
     match links.link().get().match_name(name.to_owned()).execute().try_next().await {
-        Ok(found) => Ok(found.map(|link| link.header.index)),
+        Ok(found) => Ok(found),
         Err(error) if code(&error) == Some(NO_SUCH_DEVICE) => Ok(None),
         Err(error) => Err(NetworkError::link(format!("looking for the link {name}"), &error)),
     }

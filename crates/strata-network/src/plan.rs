@@ -65,6 +65,28 @@ pub struct Endpoint {
     pub mtu: u32,
 }
 
+/// A network as a link of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bridge<'a> {
+    /// The network's ID.
+    pub network: &'a str,
+    /// The link's name.
+    pub name: &'a str,
+    /// The network's addresses.
+    pub subnet: Ipv4Net,
+    /// This machine's address on it.
+    pub gateway: Ipv4Addr,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
+}
+
+impl Endpoint {
+    pub(crate) fn bridge(&self) -> Bridge<'_> {
+        let Endpoint { network, bridge, subnet, gateway, mtu, .. } = self;
+        Bridge { network, name: bridge, subnet: *subnet, gateway: *gateway, mtu: *mtu }
+    }
+}
+
 /// What carries a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -25,7 +25,7 @@ use crate::error::RootfsError;
 /// Whose the files become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// As the image says; needs the right to give files away.
+    /// As the image says, as far as this user namespace has the IDs; needs the right to give files away.
     AsRecorded,
     /// All of them ours (rootless).
     Squash,
@@ -193,8 +193,11 @@ impl Extraction<'_> {
         let metadata = inode.metadata;
         if self.ownership == Ownership::AsRecorded {
             let (owner, group) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
-            chownat(handle, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|cause| self.failed("changing owner of", path, cause))?;
+            match chownat(handle, name, Some(owner), Some(group), AtFlags::SYMLINK_NOFOLLOW) {
+                // An ID that this user namespace does not have: the file stays ours.
+                Err(Errno::INVAL) => {}
+                changed => changed.map_err(|cause| self.failed("changing owner of", path, cause))?,
+            }
         }
         if inode.kind != Kind::Symlink {
             chmodat(handle, name, Mode::from_raw_mode(u32::from(metadata.mode)), AtFlags::empty())

@@ -124,6 +124,8 @@ pub trait ContainerWriteTxn: ContainerReadTxn {
 
     /// Adds a network. Fails when its name is taken.
     async fn insert_network(&mut self, row: &NetworkRow) -> Result<()>;
+    /// Changes the document of a network.
+    async fn update_network(&mut self, row: &NetworkRow) -> Result<()>;
     /// Removes a network; `false` when it was not there. Fails when a container is in it.
     async fn delete_network(&mut self, id: &str) -> Result<bool>;
     /// Adds or changes the place of a container in a network. Fails when another has its address.

@@ -128,6 +128,8 @@ pub(crate) struct CommandDefinition {
     pub(crate) completes: Completes,
     /// Whether it starts logging by its own settings.
     pub(crate) logs_itself: bool,
+    /// Whether it works on the files of containers, which belong to any of the IDs that a user may have.
+    pub(crate) needs_all_ids: bool,
     pub(crate) run: RunCommand,
 }
 
@@ -153,6 +155,7 @@ impl CommandDefinition {
             options_first: false,
             completes: Completes::Nothing,
             logs_itself: false,
+            needs_all_ids: false,
             run,
         }
     }
@@ -195,6 +198,11 @@ impl CommandDefinition {
     #[must_use]
     pub(crate) fn completes(self, completes: Completes) -> CommandDefinition {
         CommandDefinition { completes, ..self }
+    }
+
+    #[must_use]
+    pub(crate) fn with_all_ids(self) -> CommandDefinition {
+        CommandDefinition { needs_all_ids: true, ..self }
     }
 
     #[must_use]

@@ -21,6 +21,7 @@ pub(super) fn definition() -> CommandDefinition {
     .completes(Completes::FirstImage)
     .arity(Arity::Exactly(1))
     .on_workers()
+    .with_all_ids()
     .flag("o/output", FlagKind::Text("string"), "Write to a file, instead of STDOUT")
     .flag("platform", FlagKind::Text("string"), "Export the image for this platform")
     .examples(&[

@@ -27,6 +27,7 @@ const EMPTY_SECTIONS: [(&str, &str); 3] = [
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("df", "[OPTIONS]", "Show disk usage", |context, flags| Box::pin(run(context, flags)))
+        .with_all_ids()
         .flag("format", FlagKind::Text("string"), images::FORMAT_HELP)
         .flag("v/verbose", FlagKind::Bool, "Show detailed information on space usage")
         .examples(&[("system df -v", "Each image, and what sharing saves")])

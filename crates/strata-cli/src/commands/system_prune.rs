@@ -11,6 +11,7 @@ use crate::{filters, prompt};
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("prune", "[OPTIONS]", "Remove unused data", |context, flags| Box::pin(run(context, flags)))
+        .with_all_ids()
         .flag("a/all", FlagKind::Bool, "Remove all unused images not just dangling ones")
         .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"label=<key>=<value>\")")
         .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")

@@ -52,11 +52,13 @@ pub(super) fn group() -> Group {
     })
     .named("rm", &["remove"])
     .arity(Arity::AtLeast(1))
+    .with_all_ids()
     .flag("f/force", FlagKind::Bool, "Force the removal of one or more volumes")
     .examples(&[("volume rm data", "With all that is in it")]);
     let prune = CommandDefinition::new("prune", "[OPTIONS]", "Remove unused local volumes", |context, flags| {
         Box::pin(prune(context, flags))
     })
+    .with_all_ids()
     .flag("a/all", FlagKind::Bool, "Remove all unused volumes, not just anonymous ones")
     .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"label=<label>\")")
     .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")

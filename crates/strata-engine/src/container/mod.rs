@@ -57,6 +57,20 @@ pub use rename::rename_container;
 pub use start::start_container;
 pub(crate) use tree::directory_usage as directory_size;
 
+/// Lets an ordinary user's process work on the files of containers of the store at `root`, which belong to any of the IDs that
+/// the user may have. The process must have one thread; nothing happens to root's.
+///
+/// # Errors
+/// When the machine does not let users have such namespaces.
+pub fn enter_user_namespace(root: &Path) -> Result<()> {
+    Ok(strata_runtime::enter_user_namespace(&root.join("containers"))?)
+}
+
+/// Whether what is done here is done as root of the machine.
+pub(crate) fn is_root_of_machine() -> bool {
+    rustix::process::geteuid().is_root() && !strata_rootfs::in_user_namespace()
+}
+
 /// The directory of a container.
 pub fn container_directory(root: &Path, id: &str) -> PathBuf {
     root.join("containers").join(id)

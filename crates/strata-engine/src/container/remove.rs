@@ -2,13 +2,14 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use strata_rootfs::{detach, mounts_below};
 use strata_runtime::{ContainerStatus, state};
 use strata_store::{ContainerPhase, ContainerRow, Store, fault};
 
+use super::root::{IMAGES, image_directory};
 use super::{container_directory, container_event, find_container};
 use crate::{EngineError, Result, volume};
 
@@ -77,16 +78,34 @@ pub(super) async fn take_away(store: &Store, root: &Path, row: ContainerRow, wit
     fault::point("container-directory-removed");
     let mut txn = store.write("removing a container").await?;
     let collection = store.delete_container(&mut *txn, &row).await?;
+    let files = match txn.containers_of_image(&row.image).await?.is_empty() {
+        true => put_aside(&image_directory(root, &row.image))?,
+        false => None,
+    };
     txn.insert_event(&container_event(store.now(), "destroy", &row)).await?;
     txn.commit().await?;
     fault::point("container-removed");
     store.remove_doomed(&collection).await?;
+    if let Some(files) = files {
+        fs::remove_dir_all(&files).map_err(|cause| EngineError::file("removing", &files, cause))?;
+    }
     if with_volumes {
         for name in &row.volumes {
             volume::remove_if_anonymous(store, root, name).await?;
         }
     }
     Ok(())
+}
+
+/// Takes a directory away from where others look for it. To be called in a transaction that finds nobody who needs it: who
+/// comes later makes a new one. Where it lies now; what a kill leaves there is swept.
+fn put_aside(directory: &Path) -> Result<Option<PathBuf>> {
+    let aside = directory.with_extension(format!("gone-{}", std::process::id()));
+    match fs::rename(directory, &aside) {
+        Ok(()) => Ok(Some(aside)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(EngineError::file("renaming", directory, cause)),
+    }
 }
 
 /// Removes a container's directory. What `--rm` starts shares the mount namespace of the supervisor, in which the container's
@@ -116,6 +135,10 @@ pub async fn sweep_containers(store: &Store, root: &Path) -> Result<()> {
         entries => entries.map_err(|cause| EngineError::file("reading", &folder, cause))?,
     };
     for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        if entry.file_name() == IMAGES {
+            sweep_image_directories(&entry.path())?;
+            continue;
+        }
         let Ok(lock) = File::open(entry.path()) else { continue };
         // Its maker holds the lock until the row is there, so that the row is looked for afterwards.
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -124,6 +147,17 @@ pub async fn sweep_containers(store: &Store, root: &Path) -> Result<()> {
         let id = entry.file_name().to_string_lossy().into_owned();
         if store.read().await?.container(&id).await?.is_none() {
             remove_directory(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// What removals that were cut off have put aside.
+fn sweep_image_directories(folder: &Path) -> Result<()> {
+    let failed = |cause| EngineError::file("sweeping", folder, cause);
+    for entry in fs::read_dir(folder).map_err(failed)?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension.as_encoded_bytes().starts_with(b"gone-")) {
+            fs::remove_dir_all(entry.path()).map_err(failed)?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use strata_model::DiffId;
+use strata_model::{DiffId, ImageId};
 use strata_rootfs::{Abilities, InnerBind, MountPlan, Ownership, UpperDirectory, ViewOnDisk, extract, mount_plan};
 use strata_runtime::{ContainerStatus, state};
 use strata_store::{ContainerRow, OpenedView, Store, StoreError};
@@ -14,6 +14,9 @@ use super::container_directory;
 use crate::lookup::{ImageDocuments, documents_of_manifest};
 use crate::view::{PackPlaces, erofs_image_of_layers};
 use crate::{EngineError, Result};
+
+/// The directory, among those of containers, of images as files.
+pub(super) const IMAGES: &str = ".images";
 
 /// The documents of the image that a container was made from, also when the image is gone.
 pub(super) async fn container_image(store: &Store, row: &ContainerRow) -> Result<ImageDocuments> {
@@ -39,7 +42,7 @@ pub(super) async fn root_plan(store: &Store, root: &Path, row: &ContainerRow) ->
     let view = ViewOnDisk {
         image: image.as_ref().and_then(|bytes| bytes.file()).map(path_of).transpose()?.unwrap_or_default(),
         packs: opened.packs.iter().map(|pack| path_of(pack.file())).collect::<Result<_>>()?,
-        directory: directory.join("image"),
+        directory: image_directory(root, &row.image),
     };
     let upper =
         UpperDirectory { upper: directory.join("upper"), work: directory.join("work"), lower: directory.join("lower") };
@@ -50,6 +53,11 @@ pub(super) async fn root_plan(store: &Store, root: &Path, row: &ContainerRow) ->
     let plan = mount_plan(&view, Some(&upper), &abilities, &directory.join("rootfs"));
     write_directories(opened, &plan).await?;
     Ok(plan)
+}
+
+/// Where the files of an image lie for all its containers, where the kernel mounts no view.
+pub(super) fn image_directory(root: &Path, image: &ImageId) -> PathBuf {
+    root.join("containers").join(IMAGES).join(image.0.hex())
 }
 
 /// Writes the view as files where a plan wants it so.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use strata_runtime::spec::{DEFAULT_CAPABILITIES, capabilities, default_device_rules, default_mounts, default_seccomp};
 
 use super::document::{Config, ContainerDocument, HostConfig, MountPoint};
+use super::is_root_of_machine;
 use super::merge::command_line;
 use crate::{EngineError, Result};
 
@@ -35,7 +36,7 @@ pub(super) fn configuration(document: &ContainerDocument, directory: &Path, shar
         "readonlyPaths": host.readonly_paths.clone().unwrap_or_default(),
         "devices": devices(host)?,
     });
-    let shares_network = host.network_mode == "host" && !rustix::process::geteuid().is_root();
+    let shares_network = host.network_mode == "host" && !is_root_of_machine();
     let mut mounts = match json!(default_mounts(host.shm_size.max(0) as u64, shares_network)) {
         Value::Array(mounts) => mounts,
         _ => Vec::new(),

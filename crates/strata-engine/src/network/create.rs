@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use strata_network::{choose_subnet, host_routes};
-use strata_store::{NetworkRow, ReadTxn, Store, WriteTxn};
+use strata_network::{NetworkError, choose_subnet, claim, host_routes};
+use strata_store::{EndpointRow, NetworkRow, ReadTxn, Store, WriteTxn};
 
 use super::document::NetworkDocument;
 use super::{DEFAULT, is_predefined, network_event};
@@ -15,6 +15,7 @@ use crate::{EngineError, Result};
 const MTU: u32 = 1500;
 const MTU_OPTION: &str = "com.docker.network.driver.mtu";
 const BRIDGE_OPTION: &str = "com.docker.network.bridge.name";
+const DEFAULT_BRIDGE: &str = "strata0";
 /// The kernel's limit for names of links, in bytes.
 const LINK_NAME: usize = 15;
 
@@ -80,7 +81,7 @@ pub(super) async fn default_network(txn: &mut dyn WriteTxn, now: i64) -> Result<
     }
     let request = CreateNetwork {
         name: DEFAULT.to_owned(),
-        options: BTreeMap::from([(BRIDGE_OPTION.to_owned(), "strata0".to_owned())]),
+        options: BTreeMap::from([(BRIDGE_OPTION.to_owned(), DEFAULT_BRIDGE.to_owned())]),
         ..CreateNetwork::default()
     };
     insert(txn, now, request).await
@@ -96,18 +97,9 @@ async fn insert(txn: &mut dyn WriteTxn, now: i64, request: CreateNetwork) -> Res
 }
 
 async fn addresses(txn: &dyn ReadTxn, id: &str, request: CreateNetwork) -> Result<NetworkDocument> {
-    let mut taken = Vec::new();
-    for other in txn.networks().await? {
-        taken.push(NetworkDocument::parse(&other)?.subnet);
-    }
     let subnet = match &request.subnet {
-        Some(text) => wanted_subnet(text, &taken)?,
-        None => {
-            taken.extend(host_routes()?);
-            choose_subnet(&taken).ok_or_else(|| EngineError::Refused {
-                message: "all predefined address pools have been fully subnetted".to_owned(),
-            })?
-        }
+        Some(text) => wanted_subnet(text, &subnets(txn).await?)?,
+        None => free_subnet(txn).await?,
     };
     let range = request.range.as_deref().map(parse_subnet).transpose()?;
     if let Some(range) = range.filter(|range| !subnet.contains(range)) {
@@ -115,7 +107,7 @@ async fn addresses(txn: &dyn ReadTxn, id: &str, request: CreateNetwork) -> Resul
     }
     let gateway = match &request.gateway {
         Some(text) => text.parse().map_err(|_| EngineError::invalid(format!("invalid gateway address: {text}")))?,
-        None => Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1)),
+        None => first_address(&subnet),
     };
     if !subnet.contains(&gateway) {
         return Err(EngineError::invalid(format!("no matching subnet for gateway {gateway}")));
@@ -123,6 +115,7 @@ async fn addresses(txn: &dyn ReadTxn, id: &str, request: CreateNetwork) -> Resul
     Ok(NetworkDocument {
         bridge: bridge_name(&request, id)?,
         subnet,
+        is_chosen: request.subnet.is_none() && request.gateway.is_none(),
         range,
         gateway,
         internal: request.internal,
@@ -130,6 +123,55 @@ async fn addresses(txn: &dyn ReadTxn, id: &str, request: CreateNetwork) -> Resul
         options: request.options,
         labels: request.labels,
     })
+}
+
+async fn subnets(txn: &dyn ReadTxn) -> Result<Vec<Ipv4Net>> {
+    txn.networks().await?.iter().map(|row| Ok(NetworkDocument::parse(row)?.subnet)).collect()
+}
+
+/// Addresses that no network has, and that this machine has no route to.
+async fn free_subnet(txn: &dyn ReadTxn) -> Result<Ipv4Net> {
+    let mut taken = subnets(txn).await?;
+    taken.extend(host_routes()?);
+    choose_subnet(&taken).ok_or_else(|| EngineError::Refused {
+        message: "all predefined address pools have been fully subnetted".to_owned(),
+    })
+}
+
+fn first_address(subnet: &Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1))
+}
+
+/// Sees to it that a network's bridge is on this machine. Addresses that were chosen for it, and the default network's link,
+/// become others when somebody else has them: the bridge is not there then, so nobody is on the network.
+pub(super) async fn claimed(txn: &mut dyn WriteTxn, network: &NetworkRow) -> Result<NetworkRow> {
+    let mut row = network.clone();
+    loop {
+        let mut document = NetworkDocument::parse(&row)?;
+        match claim(&document.bridge(&row.id)) {
+            Err(NetworkError::SubnetTaken { .. }) if document.is_chosen => {
+                document.subnet = free_subnet(txn).await?;
+                document.gateway = first_address(&document.subnet);
+                for place in txn.endpoints_of_network(&row.id).await? {
+                    txn.put_endpoint(&EndpointRow { address: None, ..place }).await?;
+                }
+            }
+            Err(NetworkError::BridgeTaken { .. }) if document.bridge == DEFAULT_BRIDGE => {
+                document.bridge = own_bridge(&row.id);
+            }
+            claimed => {
+                claimed?;
+                return Ok(row);
+            }
+        }
+        row.document = document.to_text();
+        txn.update_network(&row).await?;
+    }
+}
+
+/// The name of a link that no other network has.
+fn own_bridge(id: &str) -> String {
+    format!("br-{}", short_id(id))
 }
 
 fn wanted_subnet(text: &str, taken: &[Ipv4Net]) -> Result<Ipv4Net> {
@@ -160,7 +202,7 @@ fn parse_subnet(text: &str) -> Result<Ipv4Net> {
 
 fn bridge_name(request: &CreateNetwork, id: &str) -> Result<String> {
     match request.options.get(BRIDGE_OPTION) {
-        None => Ok(format!("br-{}", short_id(id))),
+        None => Ok(own_bridge(id)),
         Some(name) if (1..=LINK_NAME).contains(&name.len()) && name.bytes().all(is_link_byte) => Ok(name.clone()),
         Some(name) => Err(EngineError::invalid(format!("invalid name of a bridge: {name:?}"))),
     }

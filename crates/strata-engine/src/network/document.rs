@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strata_network::Bridge;
 use strata_store::{EndpointRow, NetworkRow, StoreError};
 
 use crate::Result;
@@ -18,6 +19,9 @@ pub struct NetworkDocument {
     pub bridge: String,
     /// Its addresses.
     pub subnet: Ipv4Net,
+    /// Whether they were chosen here, and may become others while nobody is on the network.
+    #[serde(default)]
+    pub is_chosen: bool,
     /// The part of them that containers get; `None` is all.
     pub range: Option<Ipv4Net>,
     /// This machine's address on it.
@@ -35,6 +39,12 @@ pub struct NetworkDocument {
 impl NetworkDocument {
     pub(crate) fn parse(row: &NetworkRow) -> Result<NetworkDocument> {
         parse(&row.document, || format!("the settings of network {}", row.name))
+    }
+
+    /// The bridge of the network with this ID.
+    pub(crate) fn bridge<'a>(&'a self, network: &'a str) -> Bridge<'a> {
+        let NetworkDocument { bridge, subnet, gateway, mtu, .. } = self;
+        Bridge { network, name: bridge, subnet: *subnet, gateway: *gateway, mtu: *mtu }
     }
 
     pub(crate) fn to_text(&self) -> String {

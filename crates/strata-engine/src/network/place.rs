@@ -9,12 +9,12 @@ use std::path::Path;
 use strata_network::{Endpoint, Mode, NetworkPlan, ResolverSettings, choose_address, hosts, resolv_conf};
 use strata_store::{ContainerRow, EndpointRow, NetworkRow, Store, WriteTxn};
 
-use super::create::default_network;
+use super::create::{claimed, default_network};
 use super::document::{EndpointDocument, NetworkDocument};
 use super::find::find_network;
 use super::ports::published_ports;
 use super::{DEFAULT, members_directory};
-use crate::container::{ContainerDocument, find_container, short_id};
+use crate::container::{ContainerDocument, find_container, is_root_of_machine, short_id};
 use crate::{EngineError, Result};
 
 const HOST_RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -55,7 +55,7 @@ pub async fn prepare_network(store: &Store, root: &Path, row: &ContainerRow) -> 
         }
         mode => match mode.strip_prefix("container:") {
             Some(other) => share_with(store, root, other).await,
-            None if rustix::process::geteuid().is_root() => attach_to_bridges(store, root, row, &document).await,
+            None if is_root_of_machine() => attach_to_bridges(store, root, row, &document).await,
             None => user_mode(row, &document),
         },
     }
@@ -155,9 +155,10 @@ pub(super) async fn settle(
     network: &NetworkRow,
     row: EndpointRow,
 ) -> Result<(u32, Endpoint)> {
+    let network = &claimed(txn, network).await?;
     let (settings, place) = (NetworkDocument::parse(network)?, EndpointDocument::parse(&row)?);
     let address = match row.address.as_deref().map(str::parse) {
-        Some(Ok(address)) => address,
+        Some(Ok(address)) if settings.subnet.contains(&address) => address,
         _ => {
             let address = free_address(txn, network, &settings, &place).await?;
             txn.put_endpoint(&place.row(&network.id, &container.id, Some(address))).await?;

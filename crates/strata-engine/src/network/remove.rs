@@ -9,7 +9,7 @@ use strata_store::{NetworkRow, ReadTxn, Store};
 use super::document::NetworkDocument;
 use super::find::{find_network, refuse_predefined};
 use super::{members_directory, network_event};
-use crate::container::container_directory;
+use crate::container::{container_directory, is_root_of_machine};
 use crate::{EngineError, Result};
 
 /// Removes a network. Containers that are in it but do not run leave it. Returns its name.
@@ -39,7 +39,7 @@ pub async fn remove_network(store: &Store, root: &Path, text: &str) -> Result<St
     txn.commit().await?;
 
     let document = NetworkDocument::parse(&network)?;
-    if rustix::process::geteuid().is_root() {
+    if is_root_of_machine() {
         strata_network::remove_network(&document.bridge, &document.subnet)?;
     }
     let members = members_directory(root, &network.id);

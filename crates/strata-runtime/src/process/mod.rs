@@ -34,6 +34,7 @@ pub(crate) use hooks::Subject;
 pub use id_maps::rootless_maps;
 pub use join::{ExecProcess, ExecSpec, ExecStreams, exec};
 pub(crate) use own::Own;
+pub use rootless::enter_user_namespace;
 
 use crate::error::{RuntimeError, StartError};
 use crate::supervisor::plan::Runtime;
@@ -66,10 +67,10 @@ pub fn entry() -> Option<ExitCode> {
 
 fn supervise(directory: &Path) {
     supervisor::supervise(directory, |directory, plan| {
-        let rootless = !rustix::process::geteuid().is_root();
-        if rootless {
+        if !rustix::process::geteuid().is_root() {
             rootless::enter(directory).map_err(RuntimeError::into_start_error)?;
         }
+        let rootless = strata_rootfs::in_user_namespace();
         let launcher: Result<Box<dyn supervisor::Launcher>, StartError> = match &plan.runtime {
             Runtime::Own => Own::new(directory, plan, rootless).map(|own| Box::new(own) as _),
             Runtime::External { path } => External::new(directory, plan, path).map(|external| Box::new(external) as _),

@@ -51,6 +51,8 @@ impl Own {
     fn limit(&mut self) -> Result<Vec<Warning>, RuntimeError> {
         let (cgroup, mut warnings) = Cgroup::create(&self.path)?;
         self.cgroup = cgroup;
+        // They may have been changed since the last start.
+        self.spec = bundle::configuration(&self.directory)?;
         let resources = self.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         if let Some(resources) = resources {
             warnings.extend(self.cgroup.set(&Limits::from(resources))?);

@@ -15,6 +15,7 @@ pub(super) fn definition() -> CommandDefinition {
         |context, flags| Box::pin(run(context, flags)),
     )
     .arity(Arity::Between(1, 2))
+    .with_all_ids()
     .on_workers()
     .flag("a/author", FlagKind::Text("string"), "Author (e.g., \"John Hannibal Smith <hannibal@a-team.com>\")")
     .flag("c/change", FlagKind::Texts("list"), "Apply Dockerfile instruction to the created image")

@@ -31,6 +31,7 @@ pub(super) fn definition() -> CommandDefinition {
 /// The flags about making a container that are no settings of it.
 pub(super) fn with_creation_flags(command: CommandDefinition) -> CommandDefinition {
     command
+        .with_all_ids()
         .flag("name", FlagKind::Text("string"), "Assign a name to the container")
         .flag("platform", FlagKind::Text("string"), "Set platform if server is multi-platform capable")
         .flag_with_default(

@@ -15,6 +15,7 @@ pub(super) fn definition() -> CommandDefinition {
         |context, flags| Box::pin(run(context, flags)),
     )
     .arity(Arity::Exactly(1))
+    .with_all_ids()
     .examples(&[("diff web", "A is added, C changed, D deleted")])
 }
 

@@ -1,5 +1,6 @@
 //! `stop`, `restart`, `kill`, `pause`, `unpause`, `wait`: what is done to the process of a container.
 
+use futures_util::future::join_all;
 use strata_engine::{ContainerAction, control_container, start_container, wait_container};
 
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags, RunCommand};
@@ -27,6 +28,7 @@ pub(super) fn definitions() -> Vec<CommandDefinition> {
         stopping(command("restart", OPTIONS, "Restart one or more containers", |context, flags| {
             Box::pin(each(context, flags, stop(flags), true))
         }))
+        .with_all_ids()
         .examples(&[("restart web", "Stopped and started")]),
         command("kill", OPTIONS, "Kill one or more running containers", |context, flags| {
             let signal = flags.text("signal").unwrap_or_else(|| "KILL".to_owned());
@@ -54,19 +56,21 @@ fn stop(flags: &Flags<'_>) -> ContainerAction {
     ContainerAction::Stop { signal: flags.text("signal"), timeout }
 }
 
+/// Does it to all of them at a time, and tells of each in their order.
 async fn each(context: &Context<'_>, flags: &Flags<'_>, action: ContainerAction, starts: bool) -> Outcome {
     let (store, root) = (context.store()?, context.root()?);
+    let names = flags.arguments();
+    let all = names.iter().map(async |name| {
+        control_container(store, &root, name, &action).await?;
+        if starts {
+            start_container(store, &root, name, None).await?;
+        }
+        Ok::<_, strata_engine::EngineError>(())
+    });
     let mut failures = Failures::default();
-    for name in flags.arguments() {
-        let done = async {
-            control_container(store, &root, &name, &action).await?;
-            if starts {
-                start_container(store, &root, &name, None).await?;
-            }
-            Ok::<_, strata_engine::EngineError>(())
-        };
-        if failures.note(done.await.map_err(Failure::from)).is_some() {
-            print_line(&name)?;
+    for (name, done) in names.iter().zip(join_all(all).await) {
+        if failures.note(done.map_err(Failure::from)).is_some() {
+            print_line(name)?;
         }
     }
     failures.outcome()

@@ -15,6 +15,7 @@ pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("prune", "[OPTIONS]", "Remove all stopped containers", |context, flags| {
         Box::pin(run(context, flags))
     })
+    .with_all_ids()
     .flag("filter", FlagKind::Filter, "Provide filter values (e.g. \"until=<timestamp>\")")
     .flag("f/force", FlagKind::Bool, "Do not prompt for confirmation")
     .examples(&[("container prune -f --filter until=24h", "Those that were made more than a day ago")])

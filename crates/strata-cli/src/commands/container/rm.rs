@@ -13,6 +13,7 @@ pub(super) fn definition() -> CommandDefinition {
         Box::pin(run(c, flags))
     })
     .arity(Arity::AtLeast(1))
+    .with_all_ids()
     .flag("f/force", FlagKind::Bool, "Force the removal of a running container (uses SIGKILL)")
     .flag("v/volumes", FlagKind::Bool, "Remove anonymous volumes associated with the container")
     .examples(&[("rm -fv web", "Also when it runs, with the volumes that were made for it")])

@@ -37,6 +37,7 @@ pub(super) fn start_definition() -> CommandDefinition {
     );
     CommandDefinition { runs_on: crate::command_line::RunsOn::WorkersUntilItEnds, ..command }
         .arity(Arity::AtLeast(1))
+        .with_all_ids()
         .flag("a/attach", FlagKind::Bool, "Attach STDOUT/STDERR and forward signals")
         .flag("i/interactive", FlagKind::Bool, "Attach container's STDIN")
         .examples(&[("start -ai job", "With its input and output")])
