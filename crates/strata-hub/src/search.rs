@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use crate::records::{
-    Readable, RepositoryRow, RepositoryStatus, SearchEntry, SearchHit, SearchOrder, SearchQuery, WantedWord,
+    Readable, RepositoryFilter, RepositoryOrder, RepositoryRow, RepositoryStatus, SearchEntry, SearchHit, SearchOrder,
+    SearchQuery, WantedWord,
 };
 use crate::words::{mistakes, spelled, variants, words};
 use crate::{Hub, HubRead, HubWrite, Result};
@@ -89,20 +90,17 @@ impl Hub {
         let query = query(request, &typed, readable);
         let txn = self.read().await?;
         let (ids, total) = match order(request.order) {
-            Some(order) if !query.words.is_empty() => {
-                let ids = txn.search(&query, order, COUNTED).await?;
-                let total = ids.len() as u64;
-                (ids, total)
+            // All that may be read is a list of repositories.
+            Some((_, order)) if query.words.is_empty() && query.facets.is_empty() => {
+                let total = txn.search(&query, COUNTED).await?.len() as u64;
+                let (skip, limit, readable) = (request.skip, request.limit, query.readable);
+                let list = RepositoryFilter { readable, order, skip, limit, ..RepositoryFilter::default() };
+                return Ok(SearchResults { total, results: txn.repositories(&list).await?, tag });
             }
-            // Filters alone may fit almost everything: too much to sort, and each repository is quickly looked at.
-            Some(order) => {
-                let total = txn.search(&query, SearchOrder::Position, COUNTED).await?.len() as u64;
+            Some((order, _)) => {
                 let end = request.skip.saturating_add(request.limit).min(COUNTED);
-                let ids = match total {
-                    COUNTED => txn.search_many(&query, order, end).await?,
-                    _ => txn.search(&query, order, end).await?,
-                };
-                (ids, total)
+                let (ids, total) = txn.search_sorted(&query, order, end).await?;
+                (ids, total.min(COUNTED))
             }
             None => best(&*txn, &query, &typed).await?,
         };
@@ -223,12 +221,13 @@ fn position(row: &RepositoryRow) -> u32 {
     2 * OFFICIAL - steps.min(OFFICIAL / 2) - if row.is_official { OFFICIAL } else { 0 }
 }
 
-fn order(sort: SearchSort) -> Option<SearchOrder> {
+/// The order of what is found, and that of a list of everything.
+fn order(sort: SearchSort) -> Option<(SearchOrder, RepositoryOrder)> {
     match sort {
         SearchSort::Best => None,
-        SearchSort::Pulls => Some(SearchOrder::Pulls),
-        SearchSort::Stars => Some(SearchOrder::Stars),
-        SearchSort::Updated => Some(SearchOrder::Updated),
+        SearchSort::Pulls => Some((SearchOrder::Pulls, RepositoryOrder::Pulls)),
+        SearchSort::Stars => Some((SearchOrder::Stars, RepositoryOrder::Stars)),
+        SearchSort::Updated => Some((SearchOrder::Updated, RepositoryOrder::Updated)),
     }
 }
 
@@ -281,7 +280,7 @@ async fn best(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<(Ve
 
 /// The candidates of a query, ranked, and how much there is besides.
 async fn candidates(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Result<(Vec<i64>, u64)> {
-    let mut any = txn.search(query, SearchOrder::Position, COUNTED).await?;
+    let mut any = txn.search(query, COUNTED).await?;
     let total = any.len() as u64;
     if query.words.is_empty() {
         any.truncate(2 * CANDIDATES as usize);
@@ -290,11 +289,11 @@ async fn candidates(txn: &dyn HubRead, query: &SearchQuery, typed: &str) -> Resu
     // By itself: the words would cost as much as the whole search, and are in the name.
     let mut exact = SearchQuery { words: Vec::new(), ..query.clone() };
     exact.facets.push(["", "library/"].map(|prefix| facet("repository", &format!("{prefix}{typed}"))).to_vec());
-    let mut found = txn.search(&exact, SearchOrder::Position, 2).await?;
+    let mut found = txn.search(&exact, 2).await?;
     any.truncate(CANDIDATES as usize);
     if !query.in_names {
         let by_name = SearchQuery { in_names: true, ..query.clone() };
-        found.extend(txn.search(&by_name, SearchOrder::Position, CANDIDATES).await?);
+        found.extend(txn.search(&by_name, CANDIDATES).await?);
     }
     let named = if query.in_names { usize::MAX } else { found.len() };
     found.extend(any);

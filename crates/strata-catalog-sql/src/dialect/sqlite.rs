@@ -5,6 +5,7 @@
 
 mod full_text;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -252,13 +253,29 @@ impl Session {
         params: impl Params,
         mut read: impl FnMut(&Row<'_>) -> Result<T>,
     ) -> Result<Vec<T>> {
+        let mut found = Vec::new();
+        self.visit(sql, params, |row| {
+            found.push(read(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(found)
+    }
+
+    /// Shows the rows of a query to `look` one by one, until it has seen enough.
+    pub(crate) fn visit(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut look: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         let mut statement = self.checked(self.connection.prepare_cached(sql))?;
         let mut rows = self.checked(statement.query(params))?;
-        let mut found = Vec::new();
         while let Some(row) = self.checked(rows.next())? {
-            found.push(read(&Row { row, doing: self.doing })?);
+            if look(&Row { row, doing: self.doing })?.is_break() {
+                break;
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
     /// The row of a query that has at most one.

@@ -8,12 +8,12 @@ use crate::transaction::Transaction;
 
 #[async_trait]
 impl SearchRows for Transaction {
-    async fn search(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
-        self.session().search(query, order, limit)
+    async fn search(&self, query: &SearchQuery, limit: u64) -> Result<Vec<i64>> {
+        self.session().search(query, limit)
     }
 
-    async fn search_many(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
-        self.session().search_many(query, order, limit)
+    async fn search_sorted(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<(Vec<i64>, u64)> {
+        self.session().search_sorted(query, order, limit)
     }
 
     async fn search_hits(&self, repositories: &[i64]) -> Result<Vec<SearchHit>> {

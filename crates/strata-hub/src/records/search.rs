@@ -57,8 +57,6 @@ pub struct SearchQuery {
 /// By what results are sorted when not by fitness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchOrder {
-    /// By position.
-    Position,
     /// Most pulled first.
     Pulls,
     /// Most starred first.
@@ -87,11 +85,10 @@ pub struct SearchHit {
 /// Queries.
 #[async_trait]
 pub trait SearchRows: Send + Sync {
-    /// Numbers of the repositories that the query fits, the first of the order; at most `limit`.
-    async fn search(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>>;
-    /// The same for a query that fits a good part of all repositories: they are gone through in that order until there are
-    /// enough, instead of sorting everything that was found.
-    async fn search_many(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>>;
+    /// Numbers of the repositories that the query fits, by position; at most `limit`.
+    async fn search(&self, query: &SearchQuery, limit: u64) -> Result<Vec<i64>>;
+    /// The first of them in another order, at most `limit`, and how many there are.
+    async fn search_sorted(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<(Vec<i64>, u64)>;
     /// What ranking needs to know of these repositories, in their order; those that are gone are left out.
     async fn search_hits(&self, repositories: &[i64]) -> Result<Vec<SearchHit>>;
     /// Words of names that have one of these variants, and in how many repositories they are; at most `limit`.

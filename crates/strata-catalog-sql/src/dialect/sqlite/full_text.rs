@@ -2,6 +2,8 @@
 //!
 //! Words come as letters and digits only and are always quoted; so nothing of a query can be read as an operator.
 
+use std::ops::ControlFlow;
+
 use rusqlite::{params, params_from_iter, types::Value};
 use strata_hub::records::{Readable, SearchEntry, SearchHit, SearchOrder, SearchQuery, SpelledWord, WantedWord};
 use strata_store::Result;
@@ -16,18 +18,19 @@ const REPOSITORY: &str = "(s.rowid & 1099511627775)";
 const RANKING: &str = "repositories r INDEXED BY repositories_ranking";
 /// Longer lists of private repositories are cut; nobody was given roles on so many one by one.
 const GRANTS: usize = 1000;
+/// With more than this found for each one wanted, those wanted are looked for among all repositories.
+const FOUND_FOR_EACH_WANTED: u64 = 40;
 
 fn row_number(repository: i64, position: i64) -> i64 {
     (position << REPOSITORY_BITS) | repository
 }
 
 /// The column that an order sorts by, and its index.
-fn sorted(order: SearchOrder) -> Option<(&'static str, &'static str)> {
+fn sorted(order: SearchOrder) -> (&'static str, &'static str) {
     match order {
-        SearchOrder::Position => None,
-        SearchOrder::Pulls => Some(("pulls", "repositories_pulls")),
-        SearchOrder::Stars => Some(("stars", "repositories_stars")),
-        SearchOrder::Updated => Some(("last_updated", "repositories_updated")),
+        SearchOrder::Pulls => ("pulls", "repositories_pulls"),
+        SearchOrder::Stars => ("stars", "repositories_stars"),
+        SearchOrder::Updated => ("last_updated", "repositories_updated"),
     }
 }
 
@@ -90,19 +93,31 @@ fn hit(row: &Row<'_>) -> Result<SearchHit> {
 }
 
 impl Session {
-    pub(crate) fn search(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
-        let Some((column, _)) = sorted(order) else { return self.found("search s", query, "s.rowid", limit) };
-        let from = format!("search s CROSS JOIN {RANKING} ON r.id = {REPOSITORY}");
-        self.found(&from, query, &format!("r.{column} DESC, s.rowid"), limit)
+    pub(crate) fn search(&self, query: &SearchQuery, limit: u64) -> Result<Vec<i64>> {
+        self.found("search s", query, "s.rowid", limit)
     }
 
-    pub(crate) fn search_many(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<Vec<i64>> {
-        let Some((column, index)) = sorted(order) else { return self.search(query, order, limit) };
-        let from = format!(
-            "repositories r INDEXED BY {index} CROSS JOIN search_entries e ON e.repository = r.id
-             CROSS JOIN search s ON s.rowid = (e.position << {REPOSITORY_BITS} | r.id)"
-        );
-        self.found(&from, query, &format!("r.{column} DESC, r.full_name"), limit)
+    /// Looking up what was found costs as much as it is; where it is a good part of everything, the first of an order are
+    /// sooner met by going through all repositories in that order.
+    pub(crate) fn search_sorted(&self, query: &SearchQuery, order: SearchOrder, limit: u64) -> Result<(Vec<i64>, u64)> {
+        let (column, index) = sorted(order);
+        let mut found = self.search(query, u64::MAX)?;
+        let total = found.len() as u64;
+        if total <= limit.saturating_mul(FOUND_FOR_EACH_WANTED) {
+            let from = format!("search s CROSS JOIN {RANKING} ON r.id = {REPOSITORY}");
+            return Ok((self.found(&from, query, &format!("r.{column} DESC, s.rowid"), limit)?, total));
+        }
+        found.sort_unstable();
+        let mut first = Vec::new();
+        let sql = format!("SELECT id FROM repositories INDEXED BY {index} ORDER BY {column} DESC, full_name");
+        self.visit(&sql, [], |row| {
+            let repository = row.get(0)?;
+            if found.binary_search(&repository).is_ok() {
+                first.push(repository);
+            }
+            Ok(if first.len() as u64 >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        Ok((first, total))
     }
 
     fn found(&self, from: &str, query: &SearchQuery, order: &str, limit: u64) -> Result<Vec<i64>> {
