@@ -55,6 +55,18 @@ pub fn extract(
     target: &Path,
     ownership: Ownership,
 ) -> Result<Extracted, RootfsError> {
+    extract_below(view, InodeId::ROOT, places, packs, target, ownership)
+}
+
+/// The same for a directory of the view: `target` becomes what `from` is.
+pub fn extract_below(
+    view: &ImageView,
+    from: InodeId,
+    places: &dyn Places,
+    packs: &[File],
+    target: &Path,
+    ownership: Ownership,
+) -> Result<Extracted, RootfsError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(CWD, target, flags, Mode::empty())
         .map_err(|cause| RootfsError::system("opening directory", target, cause))?;
@@ -68,7 +80,7 @@ pub fn extract(
         first_names: HashMap::new(),
         done: Extracted::default(),
     };
-    let directories = extraction.make_tree()?;
+    let directories = extraction.make_tree(from)?;
     for (path, id) in directories.iter().rev() {
         extraction.finish_directory(path, *id)?;
     }
@@ -88,10 +100,10 @@ struct Extraction<'a> {
 }
 
 impl Extraction<'_> {
-    /// Makes everything and returns all directories, parents first.
-    fn make_tree(&mut self) -> Result<Vec<(Vec<u8>, InodeId)>, RootfsError> {
+    /// Makes everything below a directory of the view and returns all directories, parents first.
+    fn make_tree(&mut self, from: InodeId) -> Result<Vec<(Vec<u8>, InodeId)>, RootfsError> {
         let mut directories = Vec::new();
-        let mut pending = vec![(Vec::new(), InodeId::ROOT)];
+        let mut pending = vec![(Vec::new(), from)];
         while let Some((path, id)) = pending.pop() {
             let handle = self.open_directory(&path)?;
             for (name, child) in self.view.children(id) {

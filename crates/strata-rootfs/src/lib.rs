@@ -24,7 +24,7 @@ mod sys;
 pub use abilities::{Abilities, Method, ParseAbilitiesError, in_user_namespace};
 pub use erofs::{ErofsSource, mount_erofs};
 pub use error::RootfsError;
-pub use extract::{Extracted, Ownership, extract};
+pub use extract::{Extracted, Ownership, extract, extract_below};
 pub use inside::{
     Detached, TargetKind, change_attributes, change_propagation, directory_inside, make_private, open_inside,
     open_inside_with, open_source, pivot, target_inside,

@@ -5,7 +5,7 @@ use crate::report::{Failure, Outcome};
 
 /// Docker's exit code when a container cannot be started at all.
 const NOT_STARTED: u8 = 125;
-const NAMES: &[&str] = &["attach", "compose", "exec", "logs", "stats", "top", "update"];
+const NAMES: &[&str] = &["attach", "compose", "exec", "logs", "stats", "top"];
 
 pub(super) fn definitions() -> Vec<CommandDefinition> {
     let mut definitions: Vec<CommandDefinition> = NAMES.iter().map(|name| definition(name)).collect();

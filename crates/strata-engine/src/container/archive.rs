@@ -177,19 +177,18 @@ impl Files {
         root: &Path,
         work: impl FnOnce(BorrowedFd<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        for name in &self.row.volumes {
-            volume::make_directory(root, name)?;
-        }
-        in_container_root(store, root, &self.row, self.binds(root), work).await?
+        volume::prepare_volumes(store, root, &self.row, &self.document, false).await?;
+        let real = volume::with_real_sources(&*store.read().await?, root, &self.document).await?;
+        in_container_root(store, root, &self.row, self.binds(root, &real), work).await?
     }
 
     /// What a container that runs would have mounted from the machine.
-    fn binds(&self, root: &Path) -> Vec<InnerBind> {
+    fn binds(&self, root: &Path, real: &ContainerDocument) -> Vec<InnerBind> {
         let bind = |source: PathBuf, target: &str, read_only| InnerBind { source, target: target.into(), read_only };
         let directory = container_directory(root, &self.row.id);
         let files = [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
         let files = files.into_iter().map(|(name, target)| bind(directory.join(name), target, false));
-        let mut points: Vec<_> = self.document.mounts.iter().filter(|point| point.kind != "tmpfs").collect();
+        let mut points: Vec<_> = real.mounts.iter().filter(|point| point.kind != "tmpfs").collect();
         points.sort_by_key(|point| point.destination.matches('/').count());
         let points = points.into_iter().map(|point| bind((&point.source).into(), &point.destination, !point.rw));
         files.chain(points).filter(|bind| bind.source.exists()).collect()

@@ -11,9 +11,10 @@ use strata_runtime::spec::{MASKED_PATHS, READONLY_PATHS, SHM_SIZE};
 use strata_store::{ContainerPhase, ContainerRow, ReadTxn, Store, fault};
 
 use super::document::{Config, ContainerDocument, HostConfig};
-use super::{container_directory, container_event, merge, mounts, names, random_id, short_id};
+use super::remove::take_away;
+use super::{container_directory, container_event, limits, merge, mounts, names, random_id, short_id};
 use crate::lookup::{find_image_in, load_documents};
-use crate::{EngineError, Result};
+use crate::{EngineError, Result, volume};
 
 /// How many made-up names are tried.
 const NAME_ATTEMPTS: u32 = 64;
@@ -61,6 +62,8 @@ pub async fn create_container(store: &Store, root: &Path, request: CreateRequest
     for volume in &planned.new_volumes {
         txn.insert_volume(volume).await?;
     }
+    // Volumes of other containers are theirs to fill.
+    let own_mounts = planned.points[planned.inherited..].to_vec();
     let mut words = merge::command_line(&config).into_iter();
     let document = ContainerDocument {
         path: words.next().unwrap_or_default(),
@@ -92,6 +95,11 @@ pub async fn create_container(store: &Store, root: &Path, request: CreateRequest
     txn.commit().await?;
     fault::point("container-created");
     directory.keep();
+    let own = ContainerDocument { mounts: own_mounts, ..ContainerDocument::default() };
+    if let Err(error) = volume::prepare_volumes(store, root, &row, &own, true).await {
+        take_away(store, root, row, true).await?;
+        return Err(error);
+    }
     Ok(Created { id, warnings: Vec::new() })
 }
 
@@ -166,6 +174,10 @@ fn set_defaults(id: &str, config: &mut Config, host: &mut HostConfig) -> Result<
     set(&mut host.runtime, "strata");
     let default_namespace = if host.privileged { "host" } else { "private" };
     set(&mut host.cgroupns_mode, default_namespace);
+    if host.memory > 0 && host.memory_swap == 0 {
+        // By default as much swap as memory.
+        host.memory_swap = host.memory.saturating_mul(2);
+    }
     if host.shm_size == 0 {
         host.shm_size = SHM_SIZE as i64;
     }
@@ -180,29 +192,15 @@ fn set_defaults(id: &str, config: &mut Config, host: &mut HostConfig) -> Result<
 }
 
 fn check(host: &HostConfig) -> Result<()> {
-    let policy = &host.restart_policy;
-    if !matches!(policy.name.as_str(), "no" | "always" | "unless-stopped" | "on-failure") {
-        return Err(EngineError::invalid(format!(
-            "invalid restart policy: unknown policy '{}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'",
-            policy.name
-        )));
-    }
-    if policy.maximum_retry_count != 0 && policy.name != "on-failure" {
-        return Err(EngineError::invalid(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure'",
-        ));
-    }
-    if host.auto_remove && policy.name != "no" {
+    limits::check_restart_policy(&host.restart_policy)?;
+    limits::check(host)?;
+    if host.auto_remove && host.restart_policy.name != "no" {
         return Err(EngineError::invalid("can't create 'AutoRemove' container with restart policy"));
     }
-    if host.memory != 0 && host.memory < 6 << 20 {
-        return Err(EngineError::invalid("Minimum memory limit allowed is 6MB"));
-    }
-    if host.memory_swap > 0 && host.memory_swap < host.memory {
-        return Err(EngineError::invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
-    }
-    if host.nano_cpus < 0 {
-        return Err(EngineError::invalid("CPU cfs quota can not be less than 0"));
+    if host.memory == 0 && host.memory_swap > 0 {
+        return Err(EngineError::invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        ));
     }
     if !matches!(host.log_config.kind.as_str(), "json-file" | "local" | "none") {
         return Err(EngineError::invalid(format!(

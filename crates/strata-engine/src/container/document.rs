@@ -306,6 +306,12 @@ pub struct BindOptions {
     /// Whether what is mounted below is left out.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub non_recursive: bool,
+    /// Whether only the mount itself is read-only, and not what is mounted below.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_non_recursive: bool,
+    /// Whether it is refused when what is mounted below cannot be read-only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_force_recursive: bool,
     /// Whether a source that is not there is made.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub create_mountpoint: bool,
@@ -321,6 +327,21 @@ pub struct VolumeOptions {
     /// Labels of a volume that is made for this.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The driver of a volume that is made for this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver_config: Option<DriverConfig>,
+}
+
+/// A driver of volumes with its options.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DriverConfig {
+    /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its options.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
 }
 
 /// Options of a memory file system.

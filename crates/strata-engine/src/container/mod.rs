@@ -15,6 +15,7 @@ pub mod document;
 mod export;
 mod find;
 mod inspect;
+mod limits;
 mod list;
 mod merge;
 mod mounts;
@@ -29,6 +30,7 @@ mod spec;
 mod start;
 mod tree;
 mod unpack;
+mod update;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -54,8 +56,10 @@ pub use list::{ContainerFilter, ContainerSize, ContainerSummary, container_size,
 pub use prune::{PrunedContainers, prune_containers};
 pub use remove::{RemoveContainer, remove_container, sweep_containers};
 pub use rename::rename_container;
+pub(crate) use root::container_layers;
 pub use start::start_container;
 pub(crate) use tree::directory_usage as directory_size;
+pub use update::update_container;
 
 /// Lets an ordinary user's process work on the files of containers of the store at `root`, which belong to any of the IDs that
 /// the user may have. The process must have one thread; nothing happens to root's.

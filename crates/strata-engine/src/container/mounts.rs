@@ -5,15 +5,20 @@ use std::path::Path;
 
 use strata_store::{ReadTxn, VolumeRow};
 
-use super::document::{ContainerDocument, HostConfig, MountPoint, MountRequest, Set};
+use super::document::{ContainerDocument, HostConfig, MountPoint, MountRequest, Set, VolumeOptions};
 use super::find::find_ready;
-use crate::volume::{VolumeDocument, volume_data, volume_name_error};
+use crate::volume::{VolumeDocument, check_volume_options, volume_data, volume_name_error};
 use crate::{EngineError, Result};
+
+/// How mounts spread.
+const PROPAGATIONS: [&str; 6] = ["shared", "rshared", "slave", "rslave", "private", "rprivate"];
 
 /// What a new container mounts, and the volumes that are made for it.
 #[derive(Default)]
 pub(super) struct PlannedMounts {
     pub(super) points: Vec<MountPoint>,
+    /// How many of them, the first ones, are those of other containers.
+    pub(super) inherited: usize,
     pub(super) new_volumes: Vec<VolumeRow>,
 }
 
@@ -46,11 +51,11 @@ pub(super) async fn plan(
     for bind in host.binds.iter().flatten() {
         own.push(parse_bind(root, bind)?);
     }
-    let mut labels = BTreeMap::new();
+    let mut options_of = BTreeMap::new();
     for request in host.mounts.iter().flatten() {
         let point = from_request(root, request)?;
         if let Some(options) = &request.volume_options {
-            labels.insert(point.name.clone(), options.labels.clone());
+            options_of.insert(point.destination.clone(), options.clone());
         }
         own.push(point);
     }
@@ -70,6 +75,7 @@ pub(super) async fn plan(
     }
     let is_free = |points: &[MountPoint], destination: &str| points.iter().all(|p| p.destination != destination);
     inherited.retain(|point| is_free(&own, &point.destination));
+    planned.inherited = inherited.len();
     planned.points.extend(inherited);
     planned.points.extend(own);
     for target in volumes.into_iter().flat_map(|set| set.keys()) {
@@ -85,11 +91,27 @@ pub(super) async fn plan(
             point.source = volume_data(root, &point.name).display().to_string();
         }
         if is_anonymous || txn.volume(&point.name).await?.is_none() {
-            let document = VolumeDocument { labels: labels.remove(&point.name), ..VolumeDocument::default() };
+            let document = new_volume(&point.name, options_of.remove(&point.destination))?;
             planned.new_volumes.push(document.row(&point.name, is_anonymous, now));
         }
     }
     Ok(planned)
+}
+
+/// The document of a volume that is made for a container.
+fn new_volume(name: &str, options: Option<VolumeOptions>) -> Result<VolumeDocument> {
+    let options = options.unwrap_or_default();
+    let driver = options.driver_config.unwrap_or_default();
+    if !matches!(driver.name.as_str(), "" | "local") {
+        let plugin = driver.name;
+        let message = format!("create {name}: error looking up volume plugin {plugin}: plugin {plugin:?} not found");
+        return Err(EngineError::NotFound { message });
+    }
+    check_volume_options(name, &driver.options)?;
+    Ok(VolumeDocument {
+        labels: Some(options.labels).filter(|labels| !labels.is_empty()),
+        options: Some(driver.options).filter(|options| !options.is_empty()),
+    })
 }
 
 /// The mounts of another container, `NAME[:ro|rw]`.
@@ -129,7 +151,7 @@ fn parse_bind(root: &Path, text: &str) -> Result<MountPoint> {
         match option {
             "ro" => rw = false,
             "rw" | "z" | "Z" | "nocopy" | "cached" | "delegated" | "consistent" => {}
-            "shared" | "rshared" | "slave" | "rslave" | "private" | "rprivate" => propagation = option,
+            _ if PROPAGATIONS.contains(&option) => propagation = option,
             _ => return Err(EngineError::invalid(format!("invalid mode: {option}"))),
         }
     }
@@ -161,6 +183,9 @@ fn from_request(root: &Path, request: &MountRequest) -> Result<MountPoint> {
         return Err(invalid(format!("invalid mount path: '{}' mount path must be absolute", request.target)));
     }
     let destination = clean(&request.target)?;
+    if destination == "/" {
+        return Err(invalid("invalid specification: destination can't be '/'".into()));
+    }
     let rw = !request.read_only;
     match request.kind.as_str() {
         "bind" => {
@@ -175,6 +200,9 @@ fn from_request(root: &Path, request: &MountRequest) -> Result<MountPoint> {
                 return Err(invalid(format!("bind source path does not exist: {}", request.source)));
             }
             let propagation = if options.propagation.is_empty() { "rprivate".into() } else { options.propagation };
+            if !PROPAGATIONS.contains(&propagation.as_str()) {
+                return Err(invalid(format!("invalid propagation mode: {propagation}")));
+            }
             let source = clean(&request.source)?;
             Ok(MountPoint { kind: "bind".into(), source, destination, rw, propagation, ..MountPoint::default() })
         }
@@ -201,7 +229,7 @@ fn from_request(root: &Path, request: &MountRequest) -> Result<MountPoint> {
             let mode = mode.join(",");
             Ok(MountPoint { kind: "tmpfs".into(), destination, mode, rw, ..MountPoint::default() })
         }
-        other => Err(EngineError::invalid(format!("mount type unknown: {other:?}"))),
+        _ => Err(invalid("mount type unknown".into())),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn container_image(store: &Store, row: &ContainerRow) -> Result
 }
 
 /// The layers of that image.
-pub(super) async fn container_layers(store: &Store, row: &ContainerRow) -> Result<Vec<DiffId>> {
+pub(crate) async fn container_layers(store: &Store, row: &ContainerRow) -> Result<Vec<DiffId>> {
     Ok(container_image(store, row).await?.config.value().rootfs.diff_ids.clone())
 }
 

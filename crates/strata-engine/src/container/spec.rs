@@ -62,7 +62,7 @@ pub(super) fn configuration(document: &ContainerDocument, directory: &Path, shar
     }
     let mut own: Vec<&MountPoint> = document.mounts.iter().collect();
     own.sort_by_key(|point| point.destination.matches('/').count());
-    mounts.extend(own.into_iter().map(mount_of));
+    mounts.extend(own.into_iter().map(|point| mount_of(point, host)));
     let mut spec: Spec = serde_json::from_value(json!({
         "ociVersion": "1.2.0",
         "hostname": config.hostname,
@@ -252,12 +252,12 @@ fn namespaces(host: &HostConfig, shared: &SharedNamespaces) -> Vec<Value> {
         .collect()
 }
 
-fn resources(host: &HostConfig) -> Result<Value> {
+/// The limits and device rules of a container.
+///
+/// # Errors
+/// `Invalid` for devices that are none.
+pub(super) fn resources(host: &HostConfig) -> Result<Value> {
     let some = |value: i64| (value != 0).then_some(value);
-    let swap = match (host.memory, host.memory_swap) {
-        (memory, 0) if memory > 0 => Some(memory.saturating_mul(2)),
-        (_, swap) => some(swap),
-    };
     let (quota, period) = match host.nano_cpus {
         0 => (some(host.cpu_quota), some(host.cpu_period)),
         cpus => (Some(cpus / 10_000), Some(100_000)),
@@ -278,7 +278,7 @@ fn resources(host: &HostConfig) -> Result<Value> {
         "memory": {
             "limit": some(host.memory),
             "reservation": some(host.memory_reservation),
-            "swap": swap,
+            "swap": some(host.memory_swap),
             "swappiness": host.memory_swappiness.filter(|value| *value >= 0),
             "disableOOMKiller": host.oom_kill_disable,
         },
@@ -290,6 +290,7 @@ fn resources(host: &HostConfig) -> Result<Value> {
             "mems": text(&host.cpuset_mems),
         },
         "pids": host.pids_limit.filter(|limit| *limit > 0).map(|limit| json!({ "limit": limit })),
+        "blockIO": (host.blkio_weight > 0).then(|| json!({ "weight": host.blkio_weight })),
         "devices": rules,
     })))
 }
@@ -334,8 +335,7 @@ fn bind(source: &str, target: &str, options: &[&str]) -> Value {
     json!({ "destination": target, "type": "bind", "source": source, "options": options })
 }
 
-fn mount_of(point: &MountPoint) -> Value {
-    let access = if point.rw { "rw" } else { "ro" };
+fn mount_of(point: &MountPoint, host: &HostConfig) -> Value {
     if point.kind == "tmpfs" {
         let mut options = vec!["nosuid", "nodev", "noexec"];
         options.extend(point.mode.split(',').filter(|option| !option.is_empty()));
@@ -345,5 +345,14 @@ fn mount_of(point: &MountPoint) -> Value {
         return json!({ "destination": point.destination, "type": "tmpfs", "source": "tmpfs", "options": options });
     }
     let propagation = if point.propagation.is_empty() { "rprivate" } else { &point.propagation };
-    bind(&point.source, &point.destination, &["rbind", access, propagation])
+    let request = host.mounts.iter().flatten().find(|request| request.target == point.destination);
+    let options = request.and_then(|request| request.bind_options.clone()).unwrap_or_default();
+    let kind = if options.non_recursive { "bind" } else { "rbind" };
+    let access = match point.rw {
+        true => "rw",
+        // What is mounted below is read-only, too, as docker has it since 25.
+        false if kind == "rbind" && point.kind == "bind" && !options.read_only_non_recursive => "rro",
+        false => "ro",
+    };
+    bind(&point.source, &point.destination, &[kind, access, propagation])
 }

@@ -49,10 +49,9 @@ pub async fn start_container(
         ContainerStatus::Created | ContainerStatus::Exited | ContainerStatus::Dead => {}
     }
     let shared = shared_namespaces(store, root, &document.host_config).await?;
-    for name in &row.volumes {
-        volume::make_directory(root, name)?;
-    }
     make_bind_sources(&document)?;
+    volume::prepare_volumes(store, root, &row, &document, false).await?;
+    let document = volume::with_real_sources(&*store.read().await?, root, &document).await?;
     let mount = root_plan(store, root, &row).await?;
     let network = prepare_network(store, root, &row).await?;
     let mut spec = configuration(&document, &directory, &shared)?;
@@ -112,7 +111,8 @@ fn make_bind_sources(document: &ContainerDocument) -> Result<()> {
     Ok(())
 }
 
-fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
+/// Replaces a document in a container's directory.
+pub(super) fn write(directory: &Path, name: &str, bytes: &[u8]) -> Result<()> {
     let (path, new) = (directory.join(name), directory.join(format!("{name}.new")));
     let write = || {
         fs::write(&new, bytes)?;

@@ -4,6 +4,9 @@
 //! first wanted. A volume that goes loses its row first, in a transaction that finds no container using it; its directory
 //! gets another name and is removed. Data without a row are never removed by themselves: a catalog may have been lost.
 
+mod driver;
+mod fill;
+
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -16,6 +19,9 @@ use strata_store::{EventRow, ReadTxn, Store, VolumeRow, fault};
 use crate::container::{random_id, short_id};
 use crate::label_filter::{LabelFilter, Labels};
 use crate::{EngineError, Result};
+
+pub(crate) use driver::{check as check_volume_options, with_real_sources};
+pub(crate) use fill::prepare_volumes;
 
 /// Labels and options of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -90,8 +96,8 @@ pub async fn create_volume(store: &Store, root: &Path, name: Option<&str>, docum
     if let Some(error) = volume_name_error(&name) {
         return Err(error);
     }
-    if let Some(option) = document.options.iter().flatten().next() {
-        return Err(EngineError::invalid(format!("create {name}: invalid option: {:?}", option.0)));
+    if let Some(options) = &document.options {
+        driver::check(&name, options)?;
     }
     let mut txn = store.write("creating a volume").await?;
     if txn.insert_volume(&document.row(&name, is_anonymous, store.now())).await? {
@@ -109,7 +115,7 @@ fn volume_event(time: i64, action: &str, name: &str) -> EventRow {
 }
 
 /// Makes the directory of a volume unless it is there.
-pub(crate) fn make_directory(root: &Path, name: &str) -> Result<()> {
+fn make_directory(root: &Path, name: &str) -> Result<()> {
     let data = volume_data(root, name);
     let make = || {
         DirBuilder::new().mode(0o711).recursive(true).create(root.join("volumes").join(name))?;

@@ -13,6 +13,7 @@ mod rename;
 mod rm;
 mod run;
 mod session;
+mod update;
 
 use crate::command_line::{CommandDefinition, Group};
 
@@ -29,6 +30,7 @@ pub(super) fn definitions() -> Vec<CommandDefinition> {
         rm::definition(),
         run::run_definition(),
         run::start_definition(),
+        update::definition(),
     ];
     definitions.extend(process::definitions());
     definitions
@@ -50,6 +52,7 @@ pub(super) fn group() -> Group {
         rm::definition().named("rm", &["remove"]),
         run::run_definition(),
         run::start_definition(),
+        update::definition(),
     ]);
     children.extend(super::commands(process::definitions()));
     Group { name: "container", about: "Manage containers", children }

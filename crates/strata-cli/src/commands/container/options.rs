@@ -21,6 +21,7 @@ const BYTES: FlagKind = FlagKind::Text("bytes");
 const FLAGS: &[(&str, FlagKind, &str)] = &[
     ("add-host", LIST, "Add a custom host-to-IP mapping (host:ip)"),
     ("annotation", LIST, "Add an annotation to the container (passed through to the OCI runtime)"),
+    ("blkio-weight", FlagKind::Number, "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
     ("cap-add", LIST, "Add Linux capabilities"),
     ("cap-drop", LIST, "Drop Linux capabilities"),
     ("cgroup-parent", TEXT, "Optional parent cgroup for the container"),
@@ -102,6 +103,32 @@ pub(super) fn add(command: CommandDefinition) -> CommandDefinition {
     FLAGS.iter().fold(command, |command, (name, kind, help)| command.flag(name, *kind, help)).options_first()
 }
 
+/// Adds some of the flags to another command.
+pub(super) fn add_some(command: CommandDefinition, wanted: &[&str]) -> CommandDefinition {
+    let is_wanted = |name: &str| wanted.contains(&name.rsplit('/').next().unwrap_or(name));
+    let flags = FLAGS.iter().filter(|(name, ..)| is_wanted(name));
+    flags.fold(command, |command, (name, kind, help)| command.flag(name, *kind, help))
+}
+
+/// Limits and restart policy that flags mean.
+pub(super) fn limits(flags: &Flags<'_>) -> Outcome<HostConfig> {
+    Ok(HostConfig {
+        restart_policy: restart_policy(&flags.text("restart").unwrap_or_default())?,
+        blkio_weight: weight(flags)?,
+        cpu_shares: flags.number("cpu-shares").unwrap_or(0),
+        memory: bytes(flags, "memory")?,
+        nano_cpus: processors(&flags.text("cpus").unwrap_or_default())?,
+        cpu_period: flags.number("cpu-period").unwrap_or(0),
+        cpu_quota: flags.number("cpu-quota").unwrap_or(0),
+        cpuset_cpus: flags.text("cpuset-cpus").unwrap_or_default(),
+        cpuset_mems: flags.text("cpuset-mems").unwrap_or_default(),
+        memory_reservation: bytes(flags, "memory-reservation")?,
+        memory_swap: bytes(flags, "memory-swap")?,
+        pids_limit: flags.number("pids-limit"),
+        ..HostConfig::default()
+    })
+}
+
 /// The settings that flags and arguments mean.
 pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
     let mut words = flags.arguments().into_iter();
@@ -149,7 +176,6 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
         container_id_file: flags.text("cidfile").unwrap_or_default(),
         network_mode: flags.text("network").unwrap_or_default(),
         port_bindings: some(port_bindings),
-        restart_policy: restart_policy(&flags.text("restart").unwrap_or_default())?,
         auto_remove: flags.is_set("rm"),
         volumes_from: list(flags, "volumes-from"),
         cap_add: list(flags, "cap-add"),
@@ -171,20 +197,10 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
         userns_mode: flags.text("userns").unwrap_or_default(),
         shm_size: bytes(flags, "shm-size")?,
         runtime: flags.text("runtime").unwrap_or_default(),
-        cpu_shares: flags.number("cpu-shares").unwrap_or(0),
-        memory: bytes(flags, "memory")?,
-        nano_cpus: processors(&flags.text("cpus").unwrap_or_default())?,
         cgroup_parent: flags.text("cgroup-parent").unwrap_or_default(),
-        cpu_period: flags.number("cpu-period").unwrap_or(0),
-        cpu_quota: flags.number("cpu-quota").unwrap_or(0),
-        cpuset_cpus: flags.text("cpuset-cpus").unwrap_or_default(),
-        cpuset_mems: flags.text("cpuset-mems").unwrap_or_default(),
-        memory_reservation: bytes(flags, "memory-reservation")?,
-        memory_swap: bytes(flags, "memory-swap")?,
         oom_kill_disable: flags.is_given("oom-kill-disable").then(|| flags.is_set("oom-kill-disable")),
         init: flags.is_given("init").then(|| flags.is_set("init")),
-        pids_limit: flags.number("pids-limit"),
-        ..HostConfig::default()
+        ..limits(flags)?
     };
     host.log_config.kind = flags.text("log-driver").unwrap_or_default();
     host.log_config.config = split(&flags.texts("log-opt"));
@@ -273,6 +289,15 @@ fn bytes(flags: &Flags<'_>, name: &str) -> Outcome<i64> {
     let invalid = || Failure::bare(format!("invalid argument {text:?} for \"--{name}\" flag: invalid size: '{text}'"));
     let bytes = size::parse_binary(&text).map_err(|_| invalid())?;
     i64::try_from(bytes).map_err(|_| invalid())
+}
+
+fn weight(flags: &Flags<'_>) -> Outcome<u16> {
+    let Some(number) = flags.number("blkio-weight") else { return Ok(0) };
+    u16::try_from(number).map_err(|_| {
+        Failure::bare(format!(
+            "invalid argument \"{number}\" for \"--blkio-weight\" flag: strconv.ParseUint: parsing \"{number}\": value out of range"
+        ))
+    })
 }
 
 fn processors(text: &str) -> Outcome<i64> {
@@ -408,29 +433,47 @@ fn mount(text: &str) -> Outcome<MountRequest> {
     let (mut bind, mut volume, mut memory) =
         (BindOptions::default(), VolumeOptions::default(), TmpfsOptions::default());
     for field in text.split(',') {
-        let (key, value) = field.split_once('=').unwrap_or((field, ""));
-        let is_on = || match value {
-            "" | "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            _ => Err(invalid(format!("invalid value for {key}: {value}"))),
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), value),
+            None => (field.to_ascii_lowercase(), ""),
         };
-        match key.to_ascii_lowercase().as_str() {
+        let may_stand_alone = matches!(key.as_str(), "readonly" | "ro" | "volume-nocopy" | "bind-nonrecursive");
+        if !field.contains('=') && !may_stand_alone {
+            return Err(invalid(format!("invalid field '{field}' must be a key=value pair")));
+        }
+        let wrong = || invalid(format!("invalid value for {key}: {value}"));
+        let is_on = || match value {
+            "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+            _ => Err(wrong()),
+        };
+        match key.as_str() {
             "type" => request.kind = value.to_ascii_lowercase(),
             "source" | "src" => request.source = value.into(),
             "target" | "dst" | "destination" => request.target = value.into(),
             "readonly" | "ro" => request.read_only = is_on()?,
-            "bind-propagation" => bind.propagation = value.into(),
+            "consistency" => {}
+            "bind-propagation" => bind.propagation = value.to_ascii_lowercase(),
             "bind-nonrecursive" => bind.non_recursive = is_on()?,
+            "bind-recursive" => match value {
+                "enabled" => {}
+                "disabled" => bind.non_recursive = true,
+                "writable" => bind.read_only_non_recursive = true,
+                "readonly" => bind.read_only_force_recursive = true,
+                _ => {
+                    return Err(invalid(format!(
+                        "invalid value for {key}: {value} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"
+                    )));
+                }
+            },
             "volume-nocopy" => volume.no_copy = is_on()?,
             "volume-label" => volume.labels.extend(split(&[value.to_owned()])),
-            "volume-driver" | "consistency" => {}
-            "tmpfs-size" => {
-                memory.size_bytes = size::parse_binary(value).map_err(|cause| invalid(cause.to_string()))? as i64;
+            "volume-driver" => volume.driver_config.get_or_insert_default().name = value.into(),
+            "volume-opt" => {
+                volume.driver_config.get_or_insert_default().options.extend(split(&[value.to_owned()]));
             }
-            "tmpfs-mode" => {
-                memory.mode =
-                    u32::from_str_radix(value, 8).map_err(|_| invalid(format!("invalid value for {key}: {value}")))?;
-            }
+            "tmpfs-size" => memory.size_bytes = size::parse_binary(value).map_err(|_| wrong())? as i64,
+            "tmpfs-mode" => memory.mode = u32::from_str_radix(value, 8).map_err(|_| wrong())?,
             _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
         }
     }
@@ -443,6 +486,26 @@ fn mount(text: &str) -> Outcome<MountRequest> {
     request.bind_options = (bind != BindOptions::default()).then_some(bind);
     request.volume_options = (volume != VolumeOptions::default()).then_some(volume);
     request.tmpfs_options = (memory != TmpfsOptions::default()).then_some(memory);
+    let given = [
+        ("bind", request.bind_options.is_some()),
+        ("volume", request.volume_options.is_some()),
+        ("tmpfs", request.tmpfs_options.is_some()),
+    ];
+    let foreign = given.into_iter().find(|(kind, is_given)| *is_given && *kind != request.kind);
+    if let (Some((kind, _)), true) = (foreign, matches!(request.kind.as_str(), "bind" | "volume" | "tmpfs")) {
+        return Err(invalid(format!("cannot mix '{kind}-*' options with mount type '{}'", request.kind)));
+    }
+    let recursion = request.bind_options.as_ref().filter(|_| !request.read_only);
+    let wrong_recursion = recursion.and_then(|bind| match () {
+        () if bind.read_only_non_recursive => Some("writable"),
+        () if bind.read_only_force_recursive => Some("readonly"),
+        () => None,
+    });
+    if let Some(value) = wrong_recursion {
+        return Err(invalid(format!(
+            "option 'bind-recursive={value}' requires 'readonly' to be specified in conjunction"
+        )));
+    }
     Ok(request)
 }
 
@@ -479,8 +542,23 @@ mod tests {
         assert_eq!((request.kind.as_str(), request.read_only), ("bind", true));
         let request = mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777").unwrap();
         assert_eq!(request.tmpfs_options, Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1777 }));
-        for text in ["type=bind,src=/a", "what=1,target=/t", "target=/t,ro=maybe"] {
-            assert!(mount(text).is_err(), "{text}");
+        // As docker 28 says it.
+        for (text, told) in [
+            ("type=volume", "target is required"),
+            ("foo=1,target=/x", "unexpected key 'foo' in 'foo=1'"),
+            ("type=bind,src=/a,dst=/b,volume-nocopy", "cannot mix 'volume-*' options with mount type 'bind'"),
+            ("type=tmpfs,dst=/b,bind-propagation=shared", "cannot mix 'bind-*' options with mount type 'tmpfs'"),
+            ("type=tmpfs,dst=/b,tmpfs-size=x", "invalid value for tmpfs-size: x"),
+            ("type=tmpfs,dst=/b,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"),
+            ("target=/x,ro=maybe", "invalid value for ro: maybe"),
+            ("foo", "invalid field 'foo' must be a key=value pair"),
+            (
+                "type=bind,src=/tmp,dst=/b,bind-recursive=foo",
+                "invalid value for bind-recursive: foo (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
+            ),
+        ] {
+            let refused = mount(text).unwrap_err().message;
+            assert_eq!(refused, format!("invalid argument {text:?} for \"--mount\" flag: {told}"));
         }
     }
 }
