@@ -40,11 +40,12 @@ mod volume;
 pub use container::{
     CommitRequest, ContainerAction, ContainerDocument, ContainerFilter, ContainerSize, ContainerSummary, CopiedFiles,
     CopyError, CreateRequest, Created, ExtractOptions, PathChange, PathChangeKind, PathStat, PrunedContainers,
-    RemoveContainer, archive_container_path, commit_container, container_changes, container_directory, container_size,
-    control_container, copy_from_container, copy_tar_from_container, copy_tar_to_container, copy_to_container,
-    create_container, document, enter_user_namespace, export_container, extract_to_container, find_container,
-    inspect_container, list_containers, prune_containers, remove_container, rename_container, running_containers,
-    short_id, start_container, stat_container_path, state_json, sweep_containers, update_container, wait_container,
+    RemoveContainer, StartedContainer, archive_container_path, commit_container, container_changes,
+    container_directory, container_size, control_container, copy_from_container, copy_tar_from_container,
+    copy_tar_to_container, copy_to_container, create_container, document, enter_user_namespace, export_container,
+    extract_to_container, find_container, inspect_container, list_containers, prune_containers, remove_container,
+    rename_container, running_containers, short_id, start_container, stat_container_path, state_json, sweep_containers,
+    update_container, wait_container,
 };
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
 pub use df::{ImageUsage, StoreUsage, usage};

@@ -40,19 +40,22 @@ pub(crate) fn start(directory: &Path, pid: i32, ports: &[PublishedPort]) -> Resu
     // The numbers are settled by binding them for a moment: both programs want a number.
     let bound: Vec<BoundPort> = bind_all(ports)?.into_iter().map(|held| held.port).collect();
     match pasta(pid, &bound) {
-        Err(NetworkError::System { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+        Err(NetworkError::System { cause, .. }) if is_missing(&cause) => {}
         other => return other,
     }
     match slirp4netns(directory, pid, &bound) {
-        Err(NetworkError::System { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
-            Err(NetworkError::Unsupported(
-                "neither pasta nor slirp4netns is installed: without root a container reaches the network through one of \
+        Err(NetworkError::System { cause, .. }) if is_missing(&cause) => Err(NetworkError::Unsupported(
+            "neither pasta nor slirp4netns is installed: without root a container reaches the network through one of \
                  them (install the package passt or slirp4netns), or use --network host or none"
-                    .to_owned(),
-            ))
-        }
+                .to_owned(),
+        )),
         other => other,
     }
+}
+
+/// Whether a program is not there. A folder of PATH that may not be looked into says that it is forbidden.
+fn is_missing(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
 }
 
 fn pasta(pid: i32, ports: &[BoundPort]) -> Result<Program> {

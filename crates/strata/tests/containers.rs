@@ -7,11 +7,12 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use strata_testkit::{FakeRegistry, ImageBuilder, Layer, TarEntry};
+use support::machine::Machine;
 use support::{Run, Sandbox, run};
 
 const COMMANDS: &[&str] =
@@ -271,44 +272,6 @@ fn a_killed_supervisor_takes_its_container_along_and_leaves_nothing() {
     sandbox.run(&["start", "one"]).success();
     sandbox.run(&["rm", "-f", "one"]).success();
     assert_nothing_left(&sandbox);
-}
-
-/// A network namespace that stands for a machine.
-struct Machine(Child);
-
-impl Machine {
-    fn new() -> Machine {
-        let own = fs::read_link("/proc/self/ns/net").expect("the test's namespace");
-        let machine = Machine(Command::new("unshare").args(["--net", "sleep", "120"]).spawn().expect("unshare"));
-        let theirs = format!("/proc/{}/ns/net", machine.0.id());
-        eventually("a namespace", || fs::read_link(&theirs).is_ok_and(|link| link != own));
-        let mut up = machine.command("ip");
-        up.args(["link", "set", "lo", "up"]);
-        run(up).success();
-        machine
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg(program);
-        command
-    }
-
-    /// The built program on the sandbox's store, on this machine.
-    fn strata(&self, sandbox: &Sandbox, arguments: &[&str]) -> Run {
-        let model = sandbox.command(arguments);
-        let mut command = self.command(model.get_program().to_str().expect("a path"));
-        command.args(model.get_args()).env_clear().stdin(Stdio::null());
-        command.envs(model.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        run(command)
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use strata_layer::Kind;
 use strata_model::{Algorithm, Descriptor, DiffId, Digest, Hasher, ImageId, Manifest, MediaType, Raw, Reference};
-use strata_runtime::{ContainerStatus, Control, state};
+use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
 use strata_store::{ChunkWriter, IngestedLayer, Lease, NewImage, Store, StoreError};
 
 use super::changes::is_made_by_runtime;
@@ -85,8 +85,12 @@ impl Pause {
             return Ok(Pause(None));
         }
         let mut control = Control::connect(directory)?;
-        control.pause()?;
-        Ok(Pause(Some(control)))
+        match control.pause() {
+            Ok(()) => Ok(Pause(Some(control))),
+            // It goes on meanwhile: this machine lets nobody stop it.
+            Err(RuntimeError::Unsupported(_)) => Ok(Pause(None)),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

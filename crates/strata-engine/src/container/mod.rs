@@ -57,7 +57,7 @@ pub use prune::{PrunedContainers, prune_containers};
 pub use remove::{RemoveContainer, remove_container, sweep_containers};
 pub use rename::rename_container;
 pub(crate) use root::container_layers;
-pub use start::start_container;
+pub use start::{StartedContainer, start_container};
 pub(crate) use tree::directory_usage as directory_size;
 pub use update::update_container;
 

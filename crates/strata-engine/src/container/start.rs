@@ -25,6 +25,15 @@ use crate::{EngineError, Result, volume};
 const HEALTH_SECONDS: i64 = 30_000_000_000;
 const START_SECONDS: i64 = 5_000_000_000;
 
+/// A container that was started.
+#[derive(Debug, Default)]
+pub struct StartedContainer {
+    /// Its output, when that was asked for and it did not run before.
+    pub stream: Option<AttachStream>,
+    /// What of its settings has no effect on this machine, and why.
+    pub warnings: Vec<String>,
+}
+
 /// Starts a container; with `attach` its output from the first byte on. Starting one that runs does nothing.
 ///
 /// # Errors
@@ -34,7 +43,7 @@ pub async fn start_container(
     root: &Path,
     text: &str,
     attach: Option<AttachRequest>,
-) -> Result<Option<AttachStream>> {
+) -> Result<StartedContainer> {
     let row = find_ready(&*store.read().await?, text).await?;
     let document = ContainerDocument::parse(&row)?;
     let directory = container_directory(root, &row.id);
@@ -45,7 +54,7 @@ pub async fn start_container(
                 message: "cannot start a paused container, try unpause instead".into(),
             });
         }
-        ContainerStatus::Running | ContainerStatus::Restarting => return Ok(None),
+        ContainerStatus::Running | ContainerStatus::Restarting => return Ok(StartedContainer::default()),
         ContainerStatus::Created | ContainerStatus::Exited | ContainerStatus::Dead => {}
     }
     let shared = shared_namespaces(store, root, &document.host_config).await?;
@@ -64,13 +73,15 @@ pub async fn start_container(
     write(&directory, "supervisor.json", &serde_json::to_vec(&plan).unwrap_or_default())?;
     let started = tokio::task::spawn_blocking(move || {
         clean(&directory)?;
-        Ok::<_, EngineError>(match attach {
-            Some(request) => Some(start_attached(&directory, request).map_err(strata_runtime::RuntimeError::from)?.1),
-            None => {
-                start(&directory).map_err(strata_runtime::RuntimeError::from)?;
-                None
-            }
-        })
+        let (started, stream) = match attach {
+            Some(request) => start_attached(&directory, request).map(|(started, stream)| (started, Some(stream))),
+            None => start(&directory).map(|started| (started, None)),
+        }
+        .map_err(strata_runtime::RuntimeError::from)?;
+        let limits =
+            started.warnings.into_iter().map(|warning| format!("{} is not limited: {}", warning.limit, warning.reason));
+        let network = strata_network::state(&directory)?.unwrap_or_default().warnings;
+        Ok::<_, EngineError>(StartedContainer { stream, warnings: limits.chain(network).collect() })
     })
     .await
     .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;

@@ -5,7 +5,7 @@ use strata_engine::{ContainerAction, control_container, start_container, wait_co
 
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags, RunCommand};
 use crate::context::Context;
-use crate::output::print_line;
+use crate::output::{complain, print_line};
 use crate::report::{Failure, Failures, Outcome};
 
 pub(super) fn definitions() -> Vec<CommandDefinition> {
@@ -63,7 +63,8 @@ async fn each(context: &Context<'_>, flags: &Flags<'_>, action: ContainerAction,
     let all = names.iter().map(async |name| {
         control_container(store, &root, name, &action).await?;
         if starts {
-            start_container(store, &root, name, None).await?;
+            let started = start_container(store, &root, name, None).await?;
+            started.warnings.iter().for_each(|warning| complain(&format!("WARNING: {warning}")));
         }
         Ok::<_, strata_engine::EngineError>(())
     });

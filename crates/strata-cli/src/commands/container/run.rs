@@ -7,7 +7,7 @@ use super::options;
 use super::session::Session;
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
-use crate::output::print_line;
+use crate::output::{complain, print_line};
 use crate::report::{Failure, Failures, Outcome};
 
 pub(super) fn run_definition() -> CommandDefinition {
@@ -82,7 +82,10 @@ async fn start_one(
     let work = async { Ok::<_, Failure>(start_container(context.store()?, &context.root()?, name, attach).await) };
     match work.await {
         Err(failure) => Err((failure, NOT_STARTED)),
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(started)) => {
+            started.warnings.iter().for_each(|warning| complain(&format!("WARNING: {warning}")));
+            Ok(started.stream)
+        }
         Ok(Err(EngineError::Runtime(RuntimeError::Start(error)))) => {
             Err((Failure::daemon(&error.message), error.exit_code))
         }
