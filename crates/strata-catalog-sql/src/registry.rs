@@ -171,6 +171,21 @@ impl Session {
                    GROUP BY repository ORDER BY SUM(size) DESC, repository LIMIT ?1";
         self.rows(sql, [integer(limit as u64)], |row| Ok((row.get(0)?, row.size(1)?)))
     }
+    /// '0' is the character after '/'.
+    pub(crate) fn registry_repositories_below(
+        &self,
+        namespace: &str,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.rows(
+            "SELECT repository FROM registry_links
+             WHERE digest = ?1 AND repository > ?2 || '/' AND repository < ?2 || '0' ORDER BY repository LIMIT ?3",
+            params![digest.to_string(), namespace, integer(limit as u64)],
+            |row| row.get(0),
+        )
+    }
+
 
     /// Links, tags and reviews go with it, by their foreign keys.
     pub(crate) fn delete_registry_repository(&self, repository: &str) -> Result<bool> {

@@ -269,6 +269,10 @@ impl ReadTxn for Transaction {
         self.session().registry_stored_bytes(namespace)
     }
 
+    async fn registry_repositories_below(&self, namespace: &str, digest: &Digest, limit: usize) -> Result<Vec<String>> {
+        self.session().registry_repositories_below(namespace, digest, limit)
+    }
+
     async fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {
         self.session().registry_largest(limit)
     }

@@ -359,3 +359,49 @@ async fn opening_and_listing_take_milliseconds() {
     // Generous for slow machines and debug builds; the aims are 1.5 and 3 milliseconds in release builds.
     assert!(opening < Duration::from_millis(15) && listing < Duration::from_millis(60));
 }
+
+#[tokio::test]
+async fn records_of_the_hub_are_migrated_with_the_stars_that_were_given() {
+    use strata_hub::HubCatalog as _;
+    const DAY: i64 = 86_400_000_000_000;
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("hub.sqlite");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    for part in [
+        include_str!("../src/dialect/sqlite/hub/accounts.sql"),
+        include_str!("../src/dialect/sqlite/hub/repositories.sql"),
+        include_str!("../src/dialect/sqlite/hub/search.sql"),
+        include_str!("../src/dialect/sqlite/hub/operations.sql"),
+        include_str!("../src/dialect/sqlite/hub/images.sql"),
+        include_str!("../src/dialect/sqlite/hub/ranking.sql"),
+        include_str!("../src/dialect/sqlite/hub/retired_webhooks.sql"),
+        include_str!("../src/dialect/sqlite/hub/second_factors.sql"),
+    ] {
+        old.execute_batch(part).unwrap();
+    }
+    old.pragma_update(None, "user_version", 3).unwrap();
+    old.execute_batch(
+        "INSERT INTO accounts VALUES ('acme', 'organization', 'Acme', NULL, 1, 0, 0, 0, 0, NULL, NULL, 0, 0);
+         INSERT INTO repositories (id, full_name, namespace, name, is_private, description, categories, is_official,
+             is_verified, status, immutable_tags, retention, registered, last_updated, kinds, media_types, platforms, stars)
+         VALUES (7, 'acme/app', 'acme', 'app', 0, '', '', 0, 0, 'active', '{}', '{}', 1, 1, '', '', '', 4)",
+    )
+    .unwrap();
+    for (account, day) in [("ann", 10), ("bob", 10), ("eve", 12), ("joe", 15)] {
+        let row = (account, day * DAY + 5);
+        old.execute("INSERT INTO stars (repository, account, time) VALUES (7, ?1, ?2)", row).unwrap();
+    }
+    drop(old);
+
+    let records = strata_catalog_sql::SqliteHubCatalog::open(&path, strata_store::Durability::Unsynced).unwrap();
+    assert!(records.check().await.unwrap().is_empty());
+    assert_eq!(records.read().await.unwrap().account("acme").await.unwrap().unwrap().link, "");
+    let mut txn = records.write("test").await.unwrap();
+    assert!(txn.set_star(7, "joe", false, 15 * DAY + 9).await.unwrap());
+    assert!(txn.set_star(7, "zoe", true, 20 * DAY).await.unwrap());
+    txn.commit().await.unwrap();
+    let txn = records.read().await.unwrap();
+    assert_eq!(txn.stars_by_day(7, 0).await.unwrap(), [(10, 2), (12, 3), (15, 3), (20, 4)]);
+    assert_eq!(txn.stars_by_day(7, 14).await.unwrap(), [(12, 3), (15, 3), (20, 4)]);
+    assert_eq!(txn.stars_by_day(7, 99).await.unwrap(), [(20, 4)]);
+}

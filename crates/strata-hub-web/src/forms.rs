@@ -10,6 +10,7 @@ use strata_hub::HubError;
 use strata_model::ErrorKind;
 
 use crate::failure::{Failure, Result, status_of};
+use crate::qr::Qr;
 use crate::site::{Frame, Values, Visit, page};
 use crate::views::{Choice, Moment, Step};
 
@@ -268,6 +269,8 @@ pub(crate) enum Part {
     Facts(Vec<(&'static str, Cell)>),
     /// A line to be copied, under an ID.
     Copy(&'static str, String),
+    /// A QR code, and what it holds.
+    Qr(Qr, &'static str),
     /// Markdown that was rendered, and so is harmless.
     Prose(String),
     /// Pages before and after.

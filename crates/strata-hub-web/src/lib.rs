@@ -9,7 +9,7 @@
 //! | `forms` | what pages are made of on which people change things |
 //! | `operator` | what the program tells pages of administrators |
 //! | `site` | who looks, frames, forms, redirects |
-//! | `views`, `words` | values as they are shown |
+//! | `views`, `words`, `qr` | values as they are shown |
 //! | `markdown` | what people wrote, made harmless |
 //! | `assets`, `security` | files with lasting names; headers of every answer |
 
@@ -22,6 +22,7 @@ mod forms;
 mod markdown;
 mod operator;
 mod pages;
+mod qr;
 mod security;
 mod site;
 mod views;
@@ -39,7 +40,7 @@ pub use operator::{DiskRoom, MirroredRegistry, Operator};
 
 use pages::admin::{audit, badges, health, storage, users};
 use pages::{
-    account, create, home, organization, password, profile, register, repository, search, second_factor, tokens,
+    account, create, home, keys, organization, password, profile, register, repository, search, second_factor, tokens,
 };
 
 /// Longest form that is read, in bytes.
@@ -77,11 +78,14 @@ fn own_account() -> Router<Hub> {
         .route("/account/profile", post(profile::describe))
         .route("/account/password", post(profile::change_password))
         .route("/account/sessions", post(profile::end_sessions))
+        .route("/account/sessions/{id}/end", post(profile::end_session))
         .route("/account/second-factor", post(second_factor::begin))
         .route("/account/second-factor/confirm", post(second_factor::confirm))
         .route("/account/second-factor/disable", post(second_factor::disable))
         .route("/account/tokens", get(tokens::own).post(tokens::create_own))
         .route("/account/tokens/{id}/{action}", post(tokens::act_own))
+        .route("/account/keys", get(keys::own).post(keys::add_own))
+        .route("/account/keys/{id}/remove", post(keys::remove_own))
 }
 
 fn organizations() -> Router<Hub> {
@@ -95,6 +99,9 @@ fn organizations() -> Router<Hub> {
         .route("/orgs/{name}/teams/{team}/{action}", post(organization::change_team))
         .route("/orgs/{name}/tokens", get(tokens::robots).post(tokens::create_robot))
         .route("/orgs/{name}/tokens/{id}/{action}", post(tokens::act_robot))
+        .route("/orgs/{name}/keys", get(keys::of_organization).post(keys::add_to_organization))
+        .route("/orgs/{name}/keys/{id}/remove", post(keys::remove_from_organization))
+        .route("/orgs/{name}/audit", get(organization::audit))
         .route("/orgs/{name}/settings", get(organization::settings).post(organization::describe))
 }
 

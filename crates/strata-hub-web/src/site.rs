@@ -136,7 +136,7 @@ impl Visit {
 
     /// The cookie that begins a session.
     pub(crate) async fn begin_session(&self, identity: &Identity) -> Result<HeaderValue, Failure> {
-        let token = self.hub.session(identity, SESSION).await.map_err(|error| Failure::of(self, error))?;
+        let token = self.hub.session(identity, SESSION, &self.agent).await.map_err(|error| Failure::of(self, error))?;
         Ok(self.cookie(COOKIE_NAME, &token, SESSION))
     }
 

@@ -87,6 +87,14 @@ pub(crate) fn exact(time: i64) -> String {
     }
 }
 
+/// A time as a document states it (RFC 3339), written as [`exact`] does; what is none stays as it is, made visible.
+pub(crate) fn stated(text: &str) -> String {
+    match text.parse::<Timestamp>() {
+        Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Err(_) => strata_hub::printable(text.as_bytes()),
+    }
+}
+
 /// For the attribute `datetime`; of a time in nanoseconds since 1970.
 pub(crate) fn machine(time: i64) -> String {
     Timestamp::from_second(time / 1_000_000_000).map(|time| time.to_string()).unwrap_or_default()
@@ -152,6 +160,14 @@ mod tests {
             assert_eq!(ago(now - seconds * second, now), expected);
         }
         assert_eq!(exact(0), "1970-01-01 00:00 UTC");
+        for (text, expected) in [
+            ("2026-11-20T23:04:05.123456789Z", "2026-11-20 23:04 UTC"),
+            ("2026-11-21T01:04:05+02:00", "2026-11-20 23:04 UTC"),
+            ("0001-01-01T00:00:00Z", "0001-01-01 00:00 UTC"),
+            ("yesterday\u{202e}", "yesterday\\u{202e}"),
+        ] {
+            assert_eq!(stated(text), expected);
+        }
         assert_eq!(machine(1_000_000_000), "1970-01-01T00:00:01Z");
         assert_eq!(short("sha256:0123456789abcdef"), "0123456789ab");
     }

@@ -9,6 +9,7 @@ use strata_model::Repository;
 use crate::access::Challenge;
 use crate::audit::{AuditAction, Event, log};
 use crate::records::{AccountKind, AccountRow, MemberRole, MemberRow};
+use crate::repositories::checked_address;
 use crate::roles::OFFICIAL;
 use crate::{Hub, HubError, HubRead, HubWrite, Identity, Result, repositories, secrets};
 
@@ -130,6 +131,12 @@ pub struct NewUser {
 pub struct AccountUpdate {
     /// What people read instead of the name.
     pub full_name: Option<String>,
+    /// What it says of itself.
+    pub description: Option<String>,
+    /// Where more is said of it; empty for nowhere.
+    pub link: Option<String>,
+    /// Where it is.
+    pub location: Option<String>,
     /// Where to write to; empty for nowhere.
     pub email: Option<String>,
     /// Whether repositories that a push makes are private.
@@ -200,6 +207,9 @@ pub(crate) fn fresh(name: String, kind: AccountKind, now: i64) -> AccountRow {
         name,
         kind,
         full_name: String::new(),
+        description: String::new(),
+        link: String::new(),
+        location: String::new(),
         email: None,
         created: now,
         is_disabled: false,
@@ -380,19 +390,30 @@ impl Hub {
         Ok(row)
     }
 
-    /// Changes a password by showing the old one, which may be a one-time password. Ends all sessions and refresh tokens that
-    /// began with the old one.
+    /// Changes a password by showing the old one, which may be a one-time password, and a code where a second factor is on.
+    /// Ends all sessions and refresh tokens that began with the old one. Returns who may begin a new session.
     ///
     /// # Errors
-    /// `Unauthenticated`, `RateLimited`; `Invalid` for an unfit password.
-    pub async fn change_password(&self, name: &str, old: &str, new: &str, peer: Option<IpAddr>) -> Result<()> {
+    /// `Unauthenticated`, `RateLimited`; `Invalid` for an unfit password, and for a code that is missing or not good.
+    pub async fn change_password(
+        &self,
+        name: &str,
+        old: &str,
+        new: &str,
+        code: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Identity> {
         let account = self.by_password(name, old, peer).await?;
         if old == new {
             return Err(HubError::Invalid { what: "password", why: "must not be the old one".into() });
         }
         let kept = self.inner.sign_in.passwords.hash(new).await?;
+        if self.needs_code(&account).await? {
+            self.check_code_of_change(&account.name, code).await?;
+        }
         let who = Identity::of_user(&account, peer);
-        self.set_password(&who, &account.name, kept, false, AuditAction::PASSWORD_CHANGE).await
+        let row = self.set_password(&who, &account.name, kept, false, AuditAction::PASSWORD_CHANGE).await?;
+        Ok(Identity::of_user(&row, peer))
     }
 
     /// Gives a user a new password as an administrator; without one, a one-time password, which is returned. Ends all sessions
@@ -423,7 +444,7 @@ impl Hub {
         kept: String,
         is_one_time: bool,
         action: AuditAction,
-    ) -> Result<()> {
+    ) -> Result<AccountRow> {
         let mut txn = self.write("changing a password").await?;
         let old = txn.account(name).await?.ok_or_else(|| not_found(name))?;
         let row = AccountRow {
@@ -435,7 +456,8 @@ impl Hub {
         txn.put_account(&row).await?;
         txn.delete_refresh_tokens_of(name).await?;
         log(&mut *txn, self.now(), who, Event { action, account: name, name, data: json!({}) }).await?;
-        Ok(txn.commit().await?)
+        txn.commit().await?;
+        Ok(row)
     }
 
     /// Ends all sessions of a user, and all refresh tokens that began with the password. Returns who may begin a new one.
@@ -488,6 +510,7 @@ impl Hub {
         let mut txn = self.write("forgetting old entries of the audit log").await?;
         txn.prune_audit(now - i64::from(self.settings().accounts.audit_days) * 86_400_000_000_000).await?;
         txn.delete_expired_refresh_tokens(now).await?;
+        txn.delete_expired_sessions(now).await?;
         Ok(txn.commit().await?)
     }
 }
@@ -523,6 +546,15 @@ fn changed(old: &AccountRow, update: AccountUpdate) -> Result<AccountRow> {
     if let Some(full_name) = update.full_name {
         row.full_name = checked_text("full_name", full_name)?;
     }
+    if let Some(description) = update.description {
+        row.description = checked_text("description", description)?;
+    }
+    if let Some(link) = update.link {
+        row.link = checked_address("link", link)?.unwrap_or_default();
+    }
+    if let Some(location) = update.location {
+        row.location = checked_text("location", location)?;
+    }
     if let Some(email) = update.email {
         row.email = checked_email(email)?;
     }
@@ -545,6 +577,9 @@ fn differences(old: &AccountRow, new: &AccountRow) -> serde_json::Value {
     let shown = |row: &AccountRow| {
         [
             ("full_name", json!(row.full_name)),
+            ("description", json!(row.description)),
+            ("link", json!(row.link)),
+            ("location", json!(row.location)),
             ("private_by_default", json!(row.private_by_default)),
             ("is_disabled", json!(row.is_disabled)),
             ("is_administrator", json!(row.is_administrator)),

@@ -18,6 +18,8 @@ pub struct Identity {
     pub credential: Credential,
     /// The account's generation.
     pub(crate) generation: i64,
+    /// The session that was shown, by what the records know it by, if it began with a password.
+    pub(crate) session: Option<String>,
     /// Where the request comes from, if from a network.
     pub peer: Option<IpAddr>,
 }
@@ -59,6 +61,7 @@ impl Identity {
             is_administrator: true,
             credential: Credential::Operator,
             generation: 0,
+            session: None,
             peer: None,
         }
     }
@@ -70,6 +73,7 @@ impl Identity {
             is_administrator: account.is_administrator,
             credential: Credential::Password,
             generation: account.generation,
+            session: None,
             peer,
         }
     }
@@ -98,6 +102,7 @@ impl Identity {
             is_administrator,
             credential,
             generation: owner.generation,
+            session: None,
             peer,
         })
     }

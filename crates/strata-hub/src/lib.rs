@@ -27,6 +27,7 @@ mod packages;
 mod passwords;
 mod patterns;
 mod present_roles;
+mod publisher_keys;
 mod pull_limits;
 mod pulls;
 pub mod records;
@@ -37,6 +38,7 @@ mod roles;
 mod search;
 mod second_factor;
 mod secrets;
+mod sessions;
 mod sign_in;
 mod tags;
 mod throttle;
@@ -52,14 +54,15 @@ pub use error::{HubError, Result};
 pub use hub::{Hub, HubSettings};
 pub use identity::{Credential, Identity};
 pub use images::{
-    Attachment, BaseImage, BaseOrigin, ConfigChange, Directory, DirectoryEntry, FileKind, FileOrder, FileState,
-    FileTotals, Findings, FindingsState, FoundCopy, FoundFile, FoundPath, FoundPaths, ImageComparison, ImageParts,
-    ImageStack, IndexState, LayerFindings, Look, PackageChange, PathSearch, SecretLike, StackLayer, StackStep,
-    facts_of, printable,
+    Attachment, BaseImage, BaseOrigin, CertificateFacts, ConfigChange, Directory, DirectoryEntry, FileKind, FileOrder,
+    FileState, FileTotals, Findings, FindingsState, FoundCopy, FoundFile, FoundPath, FoundPaths, ImageComparison,
+    ImageParts, ImageStack, IndexState, LayerFindings, Look, PackageChange, PathSearch, SecretLike, Signature,
+    SignatureState, StackLayer, StackStep, facts_of, printable,
 };
 pub use jobs::IndexingSettings;
 pub use organizations::Member;
 pub use packages::{Package, PackageKind, apk, dpkg, node, python};
+pub use publisher_keys::MAX_PUBLISHER_KEYS;
 pub use pull_limits::PullLimitSettings;
 pub use records::{HubCatalog, HubRead, HubWrite};
 pub use registry_tokens::{RegistryToken, TokenRequest};
@@ -67,6 +70,7 @@ pub use repositories::{MAX_DESCRIPTION, MAX_FULL_DESCRIPTION, NewRepository, Rep
 pub use roles::Reach;
 pub use search::{SearchRequest, SearchResults, SearchSort};
 pub use second_factor::{NewSecondFactor, SecondFactorState, SignedIn};
+pub use sessions::Session;
 pub use tokens::{
     AccessTokenUpdate, CreatedAccessToken, NewAccessToken, highest_scope, role_of_scopes, scopes_of_role,
 };

@@ -1,5 +1,7 @@
 //! Organizations: members, teams, and roles on repositories that are given to teams and users.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::accounts::{add, checked_name, checked_text, fresh, unreserved};
@@ -135,14 +137,18 @@ impl Hub {
     pub async fn members(&self, who: &Identity, organization: &str) -> Result<Vec<Member>> {
         let txn = self.read().await?;
         require_member(&*txn, who, organization).await?;
-        let mut members = Vec::new();
-        for row in txn.members(organization).await? {
-            if let Some(account) = txn.account(&row.account).await? {
-                let teams = txn.teams_of(organization, &row.account).await?;
-                members.push(Member { row, account, teams });
-            }
+        let accounts = txn.member_accounts(organization).await?;
+        let mut accounts: BTreeMap<String, AccountRow> =
+            accounts.into_iter().map(|account| (account.name.clone(), account)).collect();
+        let mut teams: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (account, team) in txn.team_places(organization).await? {
+            teams.entry(account).or_default().push(team);
         }
-        Ok(members)
+        let member = |row: MemberRow| {
+            let account = accounts.remove(&row.account)?;
+            Some(Member { teams: teams.remove(&row.account).unwrap_or_default(), account, row })
+        };
+        Ok(txn.members(organization).await?.into_iter().filter_map(member).collect())
     }
 
     /// Takes a user into an organization, or changes the user's place.

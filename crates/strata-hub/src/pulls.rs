@@ -147,9 +147,21 @@ impl Hub {
     /// # Errors
     /// When the records cannot be read.
     pub async fn pulls_by_day(&self, repository: i64, days: u32) -> Result<Vec<(i64, u64)>> {
+        Ok(self.read().await?.pulls_by_day(repository, self.first_of_days(days)).await?)
+    }
+
+    /// Stars of a repository at the end of each of the last days (days since 1970, UTC) on which they changed, oldest first;
+    /// the first entry may be older, and tells how many there were until then.
+    ///
+    /// # Errors
+    /// When the records cannot be read.
+    pub async fn stars_by_day(&self, repository: i64, days: u32) -> Result<Vec<(i64, u64)>> {
+        Ok(self.read().await?.stars_by_day(repository, self.first_of_days(days)).await?)
+    }
+
+    fn first_of_days(&self, days: u32) -> i64 {
         const DAY: i64 = 86_400_000_000_000;
-        let since = self.now().div_euclid(DAY) - i64::from(days) + 1;
-        Ok(self.read().await?.pulls_by_day(repository, since).await?)
+        self.now().div_euclid(DAY) - i64::from(days) + 1
     }
 }
 

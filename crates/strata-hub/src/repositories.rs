@@ -19,8 +19,8 @@ pub const MAX_DESCRIPTION: usize = 100;
 pub const MAX_FULL_DESCRIPTION: usize = 25_000;
 /// Most categories of a repository.
 const MAX_CATEGORIES: usize = 3;
-/// Longest address of a source, in bytes.
-const MAX_SOURCE: usize = 500;
+/// Longest address that pages link to, in bytes.
+const MAX_ADDRESS: usize = 500;
 
 /// A repository that is to be made.
 #[derive(Clone, Debug, Default)]
@@ -304,6 +304,7 @@ pub(crate) async fn forget(txn: &mut dyn HubWrite, row: &RepositoryRow, now: i64
     let full_name = row.full_name();
     txn.delete_search_entry(row.id).await?;
     txn.delete_grants_on(&full_name).await?;
+    txn.delete_publisher_keys_of(&full_name).await?;
     txn.retire_webhooks_of(&full_name, now).await?;
     Ok(txn.delete_repository(row.id).await?)
 }
@@ -337,7 +338,7 @@ fn apply(row: &mut RepositoryRow, update: RepositoryUpdate, known: &[CategoryRow
         row.categories = categories;
     }
     if let Some(source) = update.source {
-        row.source = check_source(source)?;
+        row.source = checked_address("source", source)?;
     }
     if let Some(immutable_tags) = update.immutable_tags {
         patterns::check("immutable_tags_settings", &immutable_tags.rules)?;
@@ -392,15 +393,15 @@ fn check_categories(categories: &[String], row: &RepositoryRow, known: &[Categor
 }
 
 /// Pages make a link of it: nothing but the web.
-fn check_source(source: String) -> Result<Option<String>> {
-    if source.is_empty() {
+pub(crate) fn checked_address(what: &'static str, address: String) -> Result<Option<String>> {
+    if address.is_empty() {
         return Ok(None);
     }
-    let is_address = (source.starts_with("https://") || source.starts_with("http://"))
-        && source.len() <= MAX_SOURCE
-        && !source.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+    let is_address = (address.starts_with("https://") || address.starts_with("http://"))
+        && address.len() <= MAX_ADDRESS
+        && !address.chars().any(|letter| letter.is_whitespace() || letter.is_control());
     match is_address {
-        true => Ok(Some(source)),
-        false => Err(invalid("source", format!("{source:?} is no address of the web"))),
+        true => Ok(Some(address)),
+        false => Err(invalid(what, format!("{address:?} is no address of the web"))),
     }
 }

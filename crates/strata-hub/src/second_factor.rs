@@ -193,6 +193,18 @@ impl Hub {
         Ok(is_on(self.read().await?.second_factor(&account.name).await?.as_ref()))
     }
 
+    /// As [`Hub::check_code`], of who changes the password and is told that the code was wrong, and not the password.
+    pub(crate) async fn check_code_of_change(&self, account: &str, code: &str) -> Result<()> {
+        let invalid = |why: &str| HubError::Invalid { what: "code", why: why.into() };
+        if code.trim().is_empty() {
+            return Err(invalid("is missing: a second factor is on"));
+        }
+        match self.check_code(account, code).await {
+            Err(HubError::Unauthenticated(_)) => Err(invalid("is not good")),
+            checked => checked,
+        }
+    }
+
     /// Takes a code or a recovery code; no other request can take it again.
     async fn check_code(&self, account: &str, code: &str) -> Result<()> {
         self.take_attempt(account).await?;

@@ -10,16 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 
-use crate::jwt::{Claims, SessionClaim, Signing};
+use crate::jwt::{Claims, Signing};
 use crate::passwords::Passwords;
 use crate::present_roles::PresentRoles;
 use crate::pull_limits::PullCounter;
 use crate::records::AccountRow;
 use crate::throttle::{Subjects, Throttle};
-use crate::{Credential, Hub, HubError, Identity, Result, secrets};
+use crate::{Credential, Hub, HubError, Identity, Result, secrets, sessions};
 
-/// Whom sessions are for.
-const SESSIONS: &str = "strata-hub-api";
 /// How long a password that was right is known to be right, in nanoseconds, so that clients that send it with every request
 /// do not cost a hash each.
 const RIGHT_FOR: i64 = 300_000_000_000;
@@ -196,38 +194,10 @@ impl Hub {
 
     async fn by_signed_token(&self, token: &str, peer: Option<IpAddr>) -> Result<Identity> {
         let claims = self.verify(token, None).await?;
-        let ended = || HubError::Unauthenticated("the session has ended".into());
-        let Some(session) = &claims.session else { return by_registry_token(&claims, peer).ok_or_else(ended) };
-        if claims.aud != SESSIONS {
-            return Err(ended()); // half of a sign-in
+        if claims.session.is_some() {
+            return sessions::identity(&*self.read().await?, &claims, self.now(), peer).await;
         }
-        let now = self.now();
-        let txn = self.read().await?;
-        let identity = match &session.token {
-            Some(id) => match txn.access_token(id).await? {
-                Some(token) => {
-                    let owner = txn.account(&token.owner).await?;
-                    owner.and_then(|owner| Identity::of_token(token, &owner, now, peer))
-                }
-                None => None,
-            },
-            None => {
-                let account = txn.account(&claims.sub).await?.filter(|account| !account.is_disabled);
-                account.map(|account| Identity::of_user(&account, peer))
-            }
-        };
-        identity.filter(|identity| identity.generation == session.generation).ok_or_else(ended)
-    }
-
-    /// A session of `lifetime` seconds: a token for the hub's API that stands for what was shown now.
-    ///
-    /// # Errors
-    /// When the records fail.
-    pub async fn session(&self, identity: &Identity, lifetime: u32) -> Result<String> {
-        let mut claims = Claims::new(&identity.name, SESSIONS, self.now(), i64::from(lifetime))?;
-        let token = identity.access_token().map(str::to_owned);
-        claims.session = Some(SessionClaim { generation: identity.generation, token });
-        self.sign(&claims).await
+        by_registry_token(&claims, peer).ok_or_else(|| HubError::Unauthenticated("the token opens nothing".into()))
     }
 
     /// Notes in memory that an access token was used.
@@ -267,6 +237,7 @@ fn by_registry_token(claims: &Claims, peer: Option<IpAddr>) -> Option<Identity> 
         is_administrator: false,
         credential: Credential::RegistryToken { repositories },
         generation: 0,
+        session: None,
         peer,
     })
 }

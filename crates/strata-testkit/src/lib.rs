@@ -12,6 +12,7 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod museum;
+pub mod one_time_code;
 pub mod registry;
 pub mod tar;
 

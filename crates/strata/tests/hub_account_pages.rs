@@ -212,6 +212,85 @@ fn sessions_change_with_the_password_and_end() {
 }
 
 #[test]
+fn a_session_is_seen_and_ended_alone() {
+    let site = Site::new();
+    let (first, second) = (site.user("ann"), site.enter("ann", PASSWORD));
+    let bob = site.enter("admin", PASSWORD);
+    let others = |cookie: &str| -> Vec<String> {
+        let page = site.page("/account", cookie).text();
+        let actions = page.split("action=\"").skip(1).map(|part| part.split('"').next().unwrap().to_owned());
+        actions.filter(|action| action.starts_with("/account/sessions/")).collect()
+    };
+    let page = site.page("/account", &second).text();
+    assert!(page.contains("this one") && page.contains("127.0.0.1"), "{page}");
+    let [end] = &others(&second)[..] else { panic!("one other session: {page}") };
+    assert_eq!(site.post(end, &bob, &[]).status, 404, "another's");
+    assert_eq!(site.page("/account", &first).status, 200);
+    assert_eq!(site.does(end, &second, &[]), "/account");
+    assert_eq!([&first, &second].map(|cookie| site.page("/account", cookie).status), [303, 200]);
+    assert_eq!(site.post(end, &second, &[]).status, 404, "it has ended");
+    assert!(others(&second).is_empty());
+    // Signing out ends the session, also for who kept its cookie.
+    site.does("/sign-out", &second, &[]);
+    assert_eq!(site.page("/account", &second).status, 303);
+}
+
+#[test]
+fn a_publisher_tells_of_itself_and_of_its_keys() {
+    let site = Site::new();
+    let (ann, bob) = (site.user("ann"), site.user("bob"));
+    site.does("/orgs/new", &ann, &[("name", "acme"), ("full_name", "Acme")]);
+    let settings = "/orgs/acme/settings";
+    let about =
+        |link| [("full_name", "Acme Ltd"), ("description", "We make *images*."), ("link", link), ("location", "Berne")];
+    let page = site.refused(settings, &ann, &about("javascript:alert(1)"), 400);
+    assert!(page.contains("is no address of the web") && page.contains("value=\"Berne\""), "{page}");
+    site.does(settings, &ann, &about("https://acme.example/?a=1&b=2"));
+    let page = site.page("/u/acme", "").text();
+    for shown in
+        ["<p>We make *images*.</p>", "<li>Berne</li>", "Acme Ltd", "rel=\"nofollow noopener ugc\">https://acme"]
+    {
+        assert!(page.contains(shown), "{shown} in {page}");
+    }
+
+    let (key, other) = (public_key(), public_key());
+    site.does("/new", &ann, &[("namespace", "acme"), ("name", "app"), ("visibility", "private")]);
+    for path in ["/orgs/acme/keys", "/account/keys", "/r/acme/app/settings/keys"] {
+        let page = site.refused(path, &ann, &[("name", "release"), ("pem", "no key")], 400);
+        assert!(page.contains("is no public key") && page.contains(">\nno key</textarea>"), "{page}");
+        assert!(site.refused(path, &ann, &[("name", " "), ("pem", &key)], 400).contains("is missing"));
+        for name in ["releases", "release"] {
+            assert_eq!(site.does(path, &ann, &[("name", name), ("pem", &key)]), path);
+        }
+        site.does(path, &ann, &[("name", "spare"), ("pem", &other)]);
+        let page = site.page(path, &ann).text();
+        assert!(page.contains("<td>release\n</td>") && !page.contains("releases"), "renamed, not twice: {page}");
+        let remove = format!("{path}/{}/remove", between(&page, &format!("action=\"{path}/"), "/remove"));
+        if path != "/account/keys" {
+            assert_eq!(site.post(path, &bob, &[("name", "mine"), ("pem", &key)]).status, 404, "{path}");
+            assert_eq!(site.post(&remove, &bob, &[]).status, 404, "{path}");
+        }
+        assert_eq!(site.does(&remove, &ann, &[]), path);
+        assert_eq!(site.page(path, &ann).text().matches("/remove\"").count(), 1);
+    }
+    let log = site.page("/orgs/acme/audit", &ann).text();
+    assert!(log.contains("key_added") && log.contains("Organization created") && log.contains("acme/app"), "{log}");
+    assert!(!log.contains("account.create"), "only what concerns the organization");
+    for path in ["/orgs/acme/audit", "/orgs/acme/keys"] {
+        assert_eq!(site.page(path, &bob).status, 404);
+        assert_eq!(site.page(path, "").status, 404);
+    }
+}
+
+/// The public key of a pair that `openssl` makes.
+fn public_key() -> String {
+    let script = "openssl ecparam -name prime256v1 -genkey -noout | openssl ec -pubout";
+    let output = std::process::Command::new("sh").args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
 fn a_repository_is_made_described_and_deleted() {
     let site = Site::new();
     let (ann, bob) = (site.user("ann"), site.user("bob"));
@@ -519,17 +598,26 @@ fn administrators_run_the_hub_and_nobody_else_sees_how() {
 fn hostile_site() -> (Site, String) {
     let site = Site::new();
     let admin = site.sign_in();
-    site.does("/account/profile", &admin, &[("full_name", SCRIPT), ("email", "\"><script>@example.org")]);
+    let link = "https://example.org/\"><script>alert(1)</script>";
+    let about = [("full_name", SCRIPT), ("description", SCRIPT), ("link", link), ("location", SCRIPT)];
+    site.does("/account/profile", &admin, &[&about[..], &[("email", "\"><script>@example.org")]].concat());
     site.does("/orgs/new", &admin, &[("name", "acme"), ("full_name", SCRIPT)]);
+    site.does("/orgs/acme/settings", &admin, &about);
+    let key = [("name", SCRIPT), ("pem", &*public_key())];
+    site.does("/orgs/acme/keys", &admin, &key);
+    site.does("/account/keys", &admin, &key);
+    let agent = Request::new("POST", "/sign-in").header("user-agent", SCRIPT).header("sec-fetch-site", "same-origin");
+    let entered = site.send(agent.body(encoded(&[("name", "admin"), ("password", PASSWORD)])));
+    assert_eq!(entered.status, 303);
     let team = site.does("/orgs/acme/teams", &admin, &[("name", "team"), ("description", SCRIPT)]);
     site.does(&format!("{team}/add-member"), &admin, &[("user", "admin")]);
     site.does("/new", &admin, &[("namespace", "acme"), ("name", "app"), ("description", SCRIPT)]);
     site.push("acme/app", "1", &image(1));
     site.does(&format!("{team}/give-role"), &admin, &[("repository", "acme/app"), ("role", "read")]);
     let settings = |action: &str| format!("/r/acme/app/settings/{action}");
-    let source = "https://example.org/\"><script>alert(1)</script>";
-    let text = [("description", SCRIPT), ("full_description", SCRIPT), ("source", source)];
+    let text = [("description", SCRIPT), ("full_description", SCRIPT), ("source", link)];
     site.does(&settings("describe"), &admin, &text);
+    site.does(&settings("keys"), &admin, &key);
     site.does(&settings("retention"), &admin, &[("retention", SCRIPT)]);
     site.does(&settings("immutable"), &admin, &[("immutable_tags_settings", SCRIPT)]);
     let url = "http://127.0.0.1:1/?x=\"'><script>alert(1)</script>";
@@ -547,7 +635,20 @@ fn hostile_site() -> (Site, String) {
 fn what_was_written_runs_on_no_page() {
     let (site, admin) = hostile_site();
     let pages = site.crawl(&admin);
-    for expected in ["/account/tokens", "/orgs/acme/teams/team", "/r/acme/app/settings/rules", "/admin/audit"] {
+    for expected in [
+        "/account",
+        "/account/tokens",
+        "/account/keys",
+        "/orgs/acme/teams/team",
+        "/orgs/acme/keys",
+        "/orgs/acme/audit",
+        "/orgs/acme/settings",
+        "/u/acme",
+        "/r/acme/app/settings/rules",
+        "/r/acme/app/settings/keys",
+        "/r/acme/app/trust",
+        "/admin/audit",
+    ] {
         assert!(pages.contains_key(expected), "{expected} is not reached: {:?}", pages.keys());
     }
     for (path, page) in &pages {
@@ -560,7 +661,17 @@ fn what_was_written_runs_on_no_page() {
         assert!(text.len() < 60_000, "{path} has {} bytes", text.len());
     }
     // Also what is refused is shown again.
-    for (path, field) in [("/new", "name"), ("/orgs/acme/members", "user"), ("/admin/badges/verified/new", "account")] {
+    for (path, field) in [
+        ("/new", "name"),
+        ("/orgs/acme/members", "user"),
+        ("/orgs/acme/settings", "link"),
+        ("/orgs/acme/keys", "pem"),
+        ("/account/profile", "link"),
+        ("/account/keys", "pem"),
+        ("/r/acme/app/settings/keys", "pem"),
+        ("/r/acme/app/settings/describe", "source"),
+        ("/admin/badges/verified/new", "account"),
+    ] {
         let text = site.post(path, &admin, &[(field, SCRIPT), ("namespace", "acme"), ("role", "member")]).text();
         assert!(text.contains("&#60;script&#62;") && !text.contains("<script>"), "{path}\n{text}");
     }
@@ -582,7 +693,10 @@ fn no_form_is_taken_from_another_site() {
             actions.insert(between(form, "action=\"", "\"").to_owned());
         }
     }
-    assert!(actions.len() > 30, "{actions:?}");
+    assert!(actions.len() > 45, "{actions:?}");
+    for part in ["/account/sessions/", "/account/keys/", "/orgs/acme/keys/", "/r/acme/app/settings/keys/"] {
+        assert!(actions.iter().any(|action| action.starts_with(part)), "{part} is not among {actions:?}");
+    }
     for action in &actions {
         for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("accept", "*/*")] {
             let form =

@@ -319,7 +319,8 @@ fn platforms_signatures_and_attestations_are_shown_as_they_are() {
 
     let trust = site.ready("/_/multi/tags/1/trust");
     for expected in [
-        "2; this hub did not verify them",
+        "Something is attached as a signature, and is none: its form is not known here (cosign)",
+        "A signature is present, of a form that is not verified here (Notary Project)",
         "One; this hub did not verify it",
         "pushed by admin",
         "certificates aa55",

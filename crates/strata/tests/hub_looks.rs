@@ -20,6 +20,10 @@ use support::site::Site;
 const HOSTILE: &str = "\"'><img src=x onerror=\"window.ran=1\"><svg onload=window.ran=1><script>window.ran=1</script>";
 /// A name that is as long as it may be in one piece.
 const LONG: &str = "a-name-that-goes-on-and-on-without-any-place-where-it-could-be-broken-into-two-lines-of-text";
+/// Any public key for ECDSA on P-256.
+const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+    MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAETL77MZC0CChCD1K8Tb7cS5Nqa9KA\n\
+    tdGeIIKWcwMgrHGCjGK8oM2BA0+xGaVjNUo+gmEO+eugkRAPejeOy0p/ug==\n-----END PUBLIC KEY-----\n";
 /// Bytes that the first page may need, with everything it loads.
 const FIRST_PAGE: u64 = 60_000;
 
@@ -53,17 +57,21 @@ const OWN: &[&str] = &[
     "/_/web/settings",
     "/_/web/settings/access",
     "/_/web/settings/rules",
+    "/_/web/settings/keys",
     "/_/web/settings/webhooks",
     "/_/web/settings/delete?tag=1.9",
     "/r/admin/secret",
     "/account",
     "/account/tokens",
+    "/account/keys",
     "/orgs/new",
     "/orgs/acme",
     "/orgs/acme/members",
     "/orgs/acme/teams",
     "/orgs/acme/teams/makers",
     "/orgs/acme/tokens",
+    "/orgs/acme/keys",
+    "/orgs/acme/audit",
     "/orgs/acme/settings",
     "/admin/users",
     "/admin/users/admin",
@@ -275,7 +283,14 @@ fn fill(site: &Site) {
     let token = json!({ "token_label": HOSTILE, "scopes": ["repo:read"] });
     let create = Request::new("POST", "/v2/access-tokens").token(&session).header("content-type", "application/json");
     assert_eq!(site.send(create.body(token.to_string())).status, 201);
-    site.ask("PATCH", "/v2/user", &json!({ "full_name": HOSTILE }));
+    let link = format!("https://example.org/{}", HOSTILE.replace(' ', "%20"));
+    let about = json!({ "full_name": HOSTILE, "description": HOSTILE, "link": link, "location": HOSTILE });
+    site.ask("PATCH", "/v2/user", &about);
+    site.ask("PATCH", "/v2/orgs/acme/settings", &about);
+    let key = json!({ "name": HOSTILE, "pem": KEY });
+    for path in ["/api/v1/accounts/acme/keys", "/api/v1/accounts/admin/keys", "/api/v1/repositories/library/web/keys"] {
+        site.ask("POST", path, &key);
+    }
     site.push(&format!("acme/{LONG}"), "latest", &image(7, "linux/amd64"));
 
     let readme = format!(

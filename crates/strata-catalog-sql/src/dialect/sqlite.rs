@@ -45,6 +45,11 @@ impl Schema {
                     include_str!("sqlite/hub/retired_webhooks.sql"),
                     include_str!("sqlite/hub/second_factors.sql"),
                 ),
+                concat!(
+                    include_str!("sqlite/hub/sessions.sql"),
+                    include_str!("sqlite/hub/publishers.sql"),
+                    include_str!("sqlite/hub/star_counts.sql"),
+                ),
             ],
         }
     }

@@ -16,7 +16,7 @@ use crate::objects::integer;
 use crate::transaction::Transaction;
 
 const ACCOUNTS: &str = "SELECT name, kind, full_name, email, created, disabled, administrator, verified_publisher,
-    private_by_default, quota, password, password_is_one_time, generation FROM accounts";
+    private_by_default, quota, password, password_is_one_time, generation, description, link, location FROM accounts";
 const MEMBERS: &str = "SELECT organization, account, role, added FROM members";
 const TEAMS: &str = "SELECT organization, name, description, created FROM teams";
 const TEAM_GRANTS: &str = "SELECT repository, organization, team, role FROM team_grants";
@@ -49,6 +49,9 @@ fn account(row: &Row<'_>) -> Result<AccountRow> {
         password: row.get(10)?,
         password_is_one_time: row.get(11)?,
         generation: row.get(12)?,
+        description: row.get(13)?,
+        link: row.get(14)?,
+        location: row.get(15)?,
     })
 }
 
@@ -181,6 +184,17 @@ impl AccountRows for Transaction {
         self.session().rows(&format!("{MEMBERS} WHERE organization = ?1 ORDER BY account"), [organization], member)
     }
 
+    async fn member_accounts(&self, organization: &str) -> Result<Vec<AccountRow>> {
+        let sql =
+            format!("{ACCOUNTS} WHERE name IN (SELECT account FROM members WHERE organization = ?1) ORDER BY name");
+        self.session().rows(&sql, [organization], account)
+    }
+
+    async fn team_places(&self, organization: &str) -> Result<Vec<(String, String)>> {
+        let sql = "SELECT account, team FROM team_members WHERE organization = ?1 ORDER BY account, team";
+        self.session().rows(sql, [organization], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     async fn memberships(&self, account: &str) -> Result<Vec<MemberRow>> {
         self.session().rows(&format!("{MEMBERS} WHERE account = ?1 ORDER BY organization"), [account], member)
     }
@@ -196,11 +210,6 @@ impl AccountRows for Transaction {
     async fn team_members(&self, organization: &str, team: &str) -> Result<Vec<String>> {
         let sql = "SELECT account FROM team_members WHERE organization = ?1 AND team = ?2 ORDER BY account";
         self.session().rows(sql, [organization, team], |row| row.get(0))
-    }
-
-    async fn teams_of(&self, organization: &str, account: &str) -> Result<Vec<String>> {
-        let sql = "SELECT team FROM team_members WHERE organization = ?1 AND account = ?2 ORDER BY team";
-        self.session().rows(sql, [organization, account], |row| row.get(0))
     }
 
     async fn grants_on(&self, repository: &str) -> Result<Vec<GrantRow>> {
@@ -296,13 +305,15 @@ impl AccountRows for Transaction {
 impl AccountChanges for Transaction {
     async fn put_account(&mut self, row: &AccountRow) -> Result<()> {
         let sql = "INSERT INTO accounts (name, kind, full_name, email, created, disabled, administrator,
-                       verified_publisher, private_by_default, quota, password, password_is_one_time, generation)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                       verified_publisher, private_by_default, quota, password, password_is_one_time, generation,
+                       description, link, location)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
                    ON CONFLICT (name) DO UPDATE SET full_name = excluded.full_name, email = excluded.email,
                        disabled = excluded.disabled, administrator = excluded.administrator,
                        verified_publisher = excluded.verified_publisher, password = excluded.password,
                        private_by_default = excluded.private_by_default, quota = excluded.quota,
-                       password_is_one_time = excluded.password_is_one_time, generation = excluded.generation";
+                       password_is_one_time = excluded.password_is_one_time, generation = excluded.generation,
+                       description = excluded.description, link = excluded.link, location = excluded.location";
         let parameters = params![
             row.name,
             kind(row.kind),
@@ -317,6 +328,9 @@ impl AccountChanges for Transaction {
             row.password,
             row.password_is_one_time,
             row.generation,
+            row.description,
+            row.link,
+            row.location,
         ];
         self.session().execute(sql, parameters).map(drop)
     }

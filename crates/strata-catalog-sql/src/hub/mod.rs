@@ -4,9 +4,11 @@ mod accounts;
 mod clauses;
 mod images;
 mod operations;
+mod publisher_keys;
 mod repositories;
 mod search;
 mod second_factors;
+mod sessions;
 
 use std::path::Path;
 

@@ -330,6 +330,12 @@ impl RepositoryRows for Transaction {
         let sql = "SELECT day, pulls FROM pulls WHERE repository = ?1 AND day >= ?2 ORDER BY day";
         self.session().rows(sql, [repository, since], |row| Ok((row.get(0)?, row.size(1)?)))
     }
+
+    async fn stars_by_day(&self, repository: i64, since: i64) -> Result<Vec<(i64, u64)>> {
+        let sql = "SELECT day, stars FROM star_counts WHERE repository = ?1 AND day >= COALESCE(
+                       (SELECT MAX(day) FROM star_counts WHERE repository = ?1 AND day < ?2), ?2) ORDER BY day";
+        self.session().rows(sql, [repository, since], |row| Ok((row.get(0)?, row.size(1)?)))
+    }
 }
 
 #[async_trait]
@@ -390,18 +396,13 @@ impl RepositoryChanges for Transaction {
         if changed == 1 {
             let step = if starred { 1 } else { -1 };
             session.execute("UPDATE repositories SET stars = stars + ?2 WHERE id = ?1", [repository, step])?;
+            session.execute(
+                "INSERT INTO star_counts (repository, day, stars) SELECT id, ?2, stars FROM repositories WHERE id = ?1
+                 ON CONFLICT (repository, day) DO UPDATE SET stars = excluded.stars",
+                [repository, now.div_euclid(NANOSECONDS_OF_A_DAY)],
+            )?;
         }
         Ok(changed == 1)
-    }
-
-    async fn delete_stars_of(&mut self, account: &str) -> Result<()> {
-        let session = self.session();
-        session.execute(
-            "UPDATE repositories SET stars = stars - 1
-             WHERE id IN (SELECT s.repository FROM stars s WHERE s.account = ?1)",
-            [account],
-        )?;
-        session.execute("DELETE FROM stars WHERE account = ?1", [account]).map(drop)
     }
 
     async fn put_tag(&mut self, repository: i64, row: &TagRow, sort_key: &str) -> Result<()> {

@@ -95,6 +95,7 @@ async fn update(
         is_administrator: update.is_admin,
         is_verified_publisher: update.is_verified_publisher,
         quota: update.quota,
+        ..AccountUpdate::default()
     };
     Ok(Json(complete(&hub.update_account(&who, &name, update).await?)))
 }

@@ -31,6 +31,20 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     ("accounts", "/v2/user", &[(Get, "Oneself"), (Patch, "Change oneself")]),
     ("accounts", "/v2/user/orgs", &[(Get, "One's organizations")]),
     ("accounts", "/api/v1/account/password", &[(Post, "Choose another password")]),
+    ("accounts", "/api/v1/account/sessions", &[(Get, "One's sessions that began with a password")]),
+    ("accounts", "/api/v1/account/sessions/{id}", &[(Delete, "End one of them")]),
+    (
+        "signing keys",
+        "/api/v1/accounts/{account}/keys",
+        &[(Get, "The keys that an account signs with"), (Post, "Add a key, as its owner")],
+    ),
+    ("signing keys", "/api/v1/accounts/{account}/keys/{id}", &[(Delete, "Remove a key, as its owner")]),
+    (
+        "signing keys",
+        "/api/v1/repositories/{namespace}/{name}/keys",
+        &[(Get, "The keys that a repository is signed with"), (Post, "Add a key, as its admin")],
+    ),
+    ("signing keys", "/api/v1/repositories/{namespace}/{name}/keys/{id}", &[(Delete, "Remove a key, as its admin")]),
     ("access tokens", "/v2/access-tokens", &[(Get, "One's access tokens"), (Post, "Make an access token")]),
     (
         "access tokens",

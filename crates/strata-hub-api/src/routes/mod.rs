@@ -8,9 +8,11 @@ mod documents;
 mod endpoints;
 mod openapi;
 mod organizations;
+mod publisher_keys;
 mod repositories;
 mod search;
 mod second_factor;
+mod sessions;
 mod tags;
 mod token;
 mod users;
@@ -46,6 +48,8 @@ fn accounts() -> Router<Hub> {
         .merge(token::routes())
         .merge(users::routes())
         .merge(second_factor::routes())
+        .merge(sessions::routes())
+        .merge(publisher_keys::routes())
         .merge(access_tokens::routes())
         .merge(organizations::routes())
         .merge(auditlogs::routes())

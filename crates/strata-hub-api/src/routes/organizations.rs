@@ -44,6 +44,9 @@ struct NewOrganization {
 #[serde(deny_unknown_fields)]
 struct Settings {
     full_name: Option<String>,
+    description: Option<String>,
+    link: Option<String>,
+    location: Option<String>,
     private_by_default: Option<bool>,
 }
 
@@ -105,6 +108,9 @@ fn organization_document(account: &AccountRow) -> Value {
 fn settings_document(account: &AccountRow) -> Value {
     json!({
         "full_name": account.full_name,
+        "description": account.description,
+        "link": account.link,
+        "location": account.location,
         "private_by_default": account.private_by_default,
         // Clients of Docker Hub expect these; there is no such restriction here.
         "restricted_images": { "enabled": false, "allow_official_images": true, "allow_verified_publishers": true },
@@ -167,6 +173,9 @@ async fn change_settings(
 ) -> Result<Json<Value>> {
     let update = AccountUpdate {
         full_name: new.full_name,
+        description: new.description,
+        link: new.link,
+        location: new.location,
         private_by_default: new.private_by_default,
         ..AccountUpdate::default()
     };

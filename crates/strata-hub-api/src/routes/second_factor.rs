@@ -36,7 +36,7 @@ struct Code {
 /// `POST /v2/users/2fa-login`: a session, by the token of the first step and a code.
 async fn log_in(State(hub): State<Hub>, client: Client, Input(step): Input<SecondStep>) -> Result<Json<Value>> {
     let signed = hub.sign_in_with_code(&step.login_2fa_token, &step.code, Some(client.peer)).await;
-    let token = hub.session(&signed.map_err(incorrect)?, session_seconds(&hub)).await?;
+    let token = hub.session(&signed.map_err(incorrect)?, session_seconds(&hub), &client.agent).await?;
     Ok(Json(json!({ "token": token })))
 }
 

@@ -56,12 +56,17 @@ struct PasswordChange {
     username: String,
     password: String,
     new_password: String,
+    #[serde(default)]
+    code: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
     full_name: Option<String>,
+    description: Option<String>,
+    link: Option<String>,
+    location: Option<String>,
     email: Option<String>,
     private_by_default: Option<bool>,
 }
@@ -71,7 +76,7 @@ async fn log_in(State(hub): State<Hub>, client: Client, Input(login): Input<Logi
     let signed = hub.sign_in(&login.username, &login.password, Some(client.peer)).await.map_err(incorrect)?;
     Ok(match signed {
         SignedIn::Yes(identity) => {
-            let token = hub.session(&identity, session_seconds(&hub)).await?;
+            let token = hub.session(&identity, session_seconds(&hub), &client.agent).await?;
             Json(json!({ "token": token })).into_response()
         }
         SignedIn::NeedsCode(token) => {
@@ -98,7 +103,7 @@ pub(super) fn incorrect(error: HubError) -> Failure {
 /// `POST /v2/auth/token`: a session of ten minutes.
 async fn auth_token(State(hub): State<Hub>, client: Client, Input(shown): Input<Credentials>) -> Result<Json<Value>> {
     let identity = hub.authenticate(&shown.identifier, &shown.secret, Some(client.peer)).await.map_err(incorrect)?;
-    Ok(Json(json!({ "access_token": hub.session(&identity, SHORT).await? })))
+    Ok(Json(json!({ "access_token": hub.session(&identity, SHORT, &client.agent).await? })))
 }
 
 /// `POST /v2/users`: an account for oneself, where that is allowed.
@@ -132,6 +137,9 @@ async fn own(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>>
 async fn change(State(hub): State<Hub>, Signed(who): Signed, Input(change): Input<Change>) -> Result<Json<Value>> {
     let update = AccountUpdate {
         full_name: change.full_name,
+        description: change.description,
+        link: change.link,
+        location: change.location,
         email: change.email,
         private_by_default: change.private_by_default,
         ..AccountUpdate::default()
@@ -153,14 +161,15 @@ fn membership(account: &AccountRow, role: MemberRole) -> Value {
     document
 }
 
-/// `POST /api/v1/account/password`: another password, by showing the old one; the only thing that a one-time password is
-/// good for.
+/// `POST /api/v1/account/password`: another password, by showing the old one, and a code where a second factor is on; the
+/// only thing that a one-time password is good for.
 async fn change_password(
     State(hub): State<Hub>,
     client: Client,
     Input(change): Input<PasswordChange>,
 ) -> Result<StatusCode> {
-    hub.change_password(&change.username, &change.password, &change.new_password, Some(client.peer)).await?;
+    let PasswordChange { username, password, new_password, code } = change;
+    hub.change_password(&username, &password, &new_password, &code, Some(client.peer)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,6 +179,9 @@ pub(super) fn public(account: &AccountRow) -> Value {
         "id": account.name,
         "username": account.name,
         "full_name": account.full_name,
+        "description": account.description,
+        "link": account.link,
+        "location": account.location,
         "date_joined": time(account.created),
         "type": match account.kind {
             AccountKind::User => "User",

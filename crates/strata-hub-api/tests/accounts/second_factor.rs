@@ -1,26 +1,14 @@
 //! Signing in with a second factor, as clients of Docker Hub do it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use reqwest::StatusCode;
-use ring::hmac;
 use serde_json::{Value, json};
+use strata_testkit::one_time_code;
 
 use crate::support::{Answer, Body, PASSWORD, World, basic};
 
-/// The code of an app with this key in base 32, so many steps from now (RFC 6238).
+/// The code of an app with this key in base 32, so many steps from now.
 fn code(key: &str, steps: i64) -> String {
-    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits: String = key.chars().map(|letter| format!("{:05b}", letters.find(letter).unwrap())).collect();
-    let bytes: Vec<u8> =
-        (0..bits.len() / 8).map(|at| u8::from_str_radix(&bits[8 * at..8 * at + 8], 2).unwrap()).collect();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
-    let tag =
-        hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &bytes), &(now / 30 + steps).to_be_bytes());
-    let tag = tag.as_ref();
-    let at = usize::from(tag[19] & 0xf);
-    let number = u32::from_be_bytes(tag[at..at + 4].try_into().unwrap()) & 0x7fff_ffff;
-    format!("{:06}", number % 1_000_000)
+    one_time_code::at(key, one_time_code::present_step() + steps)
 }
 
 impl World {

@@ -264,7 +264,7 @@ async fn a_new_key_signs_and_the_old_one_is_accepted_until_what_it_signed_has_en
         txn.commit().await.unwrap();
         let fresh = strata_hub::Hub::new(world.hub.registry().clone(), world.records.clone(), HubSettings::default());
         let ann = fresh.authenticate("ann", PASSWORD, None).await.unwrap();
-        let anew = format!("Bearer {}", fresh.session(&ann, 60).await.unwrap());
+        let anew = format!("Bearer {}", fresh.session(&ann, 60, "").await.unwrap());
         assert!(fresh.identify(Some(&anew), None).await.is_ok());
         assert_eq!(fresh.identify(Some(&session), None).await.is_ok(), is_accepted, "{days}");
         assert_eq!(world.records.read().await.unwrap().signing_keys().await.unwrap().len(), keys);

@@ -63,8 +63,11 @@ async fn has_one_time_password(visit: &Visit, name: &str) -> bool {
 }
 
 /// `POST /sign-out`.
-pub(crate) async fn sign_out(visit: Visit) -> Response {
-    see_other("/", Some(visit.end_session()))
+pub(crate) async fn sign_out(visit: Visit) -> Result {
+    if let Some(who) = &visit.identity {
+        visit.hub.sign_out(who).await.map_err(|error| Failure::of(&visit, error))?;
+    }
+    Ok(see_other("/", Some(visit.end_session())))
 }
 
 #[derive(Template)]
@@ -73,6 +76,9 @@ struct List {
     frame: Frame,
     heading: String,
     is_verified: bool,
+    /// What the account says of itself.
+    description: String,
+    link: String,
     /// What is known of the account, one thing each.
     facts: Vec<String>,
     /// What the visitor may do here.
@@ -114,9 +120,7 @@ pub(crate) async fn namespace(visit: Visit, Path(name): Path<String>) -> Result 
     let failed = |error| Failure::of(&visit, error);
     let Ok(account) = visit.hub.account(&name).await else { return Err(Failure::not_found(&visit, "account")) };
     let mut facts = Vec::new();
-    if !account.full_name.is_empty() {
-        facts.push(account.full_name);
-    }
+    facts.extend([account.full_name, account.location].into_iter().filter(|text| !text.is_empty()));
     if account.kind == AccountKind::Organization {
         let members = visit.hub.count_members(&name).await.map_err(failed)?;
         facts.push(format!("Organization with {}", words::counted(members as u64, "member")));
@@ -139,6 +143,8 @@ pub(crate) async fn namespace(visit: Visit, Path(name): Path<String>) -> Result 
     let path = format!("/u/{name}");
     let list = List {
         is_verified: account.is_verified_publisher,
+        description: account.description,
+        link: account.link,
         facts,
         steps,
         empty: "Nothing that you may see.".into(),
@@ -171,6 +177,8 @@ impl List {
             frame: visit.frame(""),
             heading: namespace.to_owned(),
             is_verified: false,
+            description: String::new(),
+            link: String::new(),
             facts: Vec::new(),
             steps: Vec::new(),
             empty: String::new(),

@@ -182,7 +182,7 @@ fn layer_view(
             (None, entries) => entries.map(|entries| words::exactly(entries, "entry")),
         },
         wasted: found.filter(|found| found.wasted_bytes > 0).map(|found| words::size(found.wasted_bytes)),
-        created: layer.created.clone(),
+        created: layer.created.as_deref().map(words::stated),
         repositories: repositories.into_iter().take(NAMED).collect(),
         tags: tags.into_iter().take(NAMED).collect(),
         more,

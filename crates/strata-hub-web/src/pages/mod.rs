@@ -2,11 +2,14 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+mod audit;
+mod chart;
 mod compare;
 pub(crate) mod create;
 mod files;
 pub(crate) mod home;
 mod image;
+pub(crate) mod keys;
 mod layers;
 pub(crate) mod organization;
 pub(crate) mod password;

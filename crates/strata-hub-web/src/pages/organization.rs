@@ -2,10 +2,11 @@
 
 use axum::extract::Path;
 use strata_hub::records::{AccountRow, Grantee, MemberRole, Role};
-use strata_hub::{AccountUpdate, Identity, Member};
+use strata_hub::{Identity, Member};
 
 use crate::failure::{Failure, Result};
 use crate::forms::{Cell, Field, Form, Part, Refused, Section, Table, invalid, sections, tabs};
+use crate::pages::{audit, profile};
 use crate::site::{Values, Visit};
 use crate::views::Step;
 
@@ -27,6 +28,8 @@ pub(crate) fn organization_tabs(name: &str, current: &str) -> Vec<Step> {
         ("Members", page("members")),
         ("Teams", page("teams")),
         ("Access tokens", page("tokens")),
+        ("Signing keys", page("keys")),
+        ("Audit log", page("audit")),
         ("Settings", page("settings")),
     ];
     tabs(&steps, current)
@@ -214,8 +217,7 @@ impl<'a> Desk<'a> {
     }
 
     fn settings(&self, refused: Option<Refused>) -> Result {
-        let form = Form::post(self.path("settings"), "Save")
-            .with(Field::line("full_name", "Full name", &self.account.full_name).hint("Everybody sees it."))
+        let form = profile::about(Form::post(self.path("settings"), "Save"), &self.account)
             .with(Field::of_type("email", "email", "E-mail", self.account.email.as_deref().unwrap_or_default()))
             .with(Field::check(
                 "private",
@@ -307,6 +309,14 @@ pub(crate) async fn change_team(
     }
 }
 
+/// `GET /orgs/{name}/audit`: what was done to it, for its owners.
+pub(crate) async fn audit(visit: Visit, Path(name): Path<String>) -> Result {
+    let desk = Desk::of(&visit, &name).await?;
+    let path = desk.path("audit");
+    let parts = audit::parts(&visit, desk.who, &path, Some(desk.name())).await?;
+    desk.show("audit log", &path, vec![Section::new("", parts)], None)
+}
+
 /// `GET /orgs/{name}/settings`.
 pub(crate) async fn settings(visit: Visit, Path(name): Path<String>) -> Result {
     Desk::of(&visit, &name).await?.settings(None)
@@ -316,13 +326,7 @@ pub(crate) async fn settings(visit: Visit, Path(name): Path<String>) -> Result {
 pub(crate) async fn describe(visit: Visit, Path(name): Path<String>, form: String) -> Result {
     let desk = Desk::of(&visit, &name).await?;
     let values = Values::of(&form);
-    let update = AccountUpdate {
-        full_name: Some(values.first("full_name").trim().to_owned()),
-        email: Some(values.first("email").to_owned()),
-        private_by_default: Some(values.first("private") == "yes"),
-        ..AccountUpdate::default()
-    };
-    match visit.hub.update_account(desk.who, &name, update).await {
+    match visit.hub.update_account(desk.who, &name, profile::about_update(&values)).await {
         Ok(_) => Ok(visit.told(&desk.path("settings"), "The organization is saved.")),
         Err(error) => desk.settings(Some(Refused { values, error })),
     }

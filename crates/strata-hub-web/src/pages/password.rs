@@ -2,7 +2,7 @@
 
 use strata_model::ErrorKind;
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::forms::{Field, Form, Part, Refused, Section, invalid, sections};
 use crate::pages::second_factor;
 use crate::site::{Values, Visit, own_path, see_other};
@@ -37,7 +37,8 @@ fn show(visit: &Visit, name: &str, next: &str, refused: Option<Refused>) -> Resu
     let form = Form::post(PATH, "Change password")
         .with(Field::hidden("next", next))
         .with(Field::line("name", "Name", name).required().autocomplete("username"))
-        .with(Field::password("old", "Old or one-time password", "current-password"));
+        .with(Field::password("old", "Old or one-time password", "current-password"))
+        .with(second_factor::code_beside_password(false));
     let text = "A one-time password is good for this page only: choose one of your own. Whoever is signed in with the old \
                 password has to sign in again.";
     let parts = vec![Part::Text(text.to_owned()), Part::Form(new_password(form))];
@@ -57,21 +58,15 @@ pub(crate) async fn change(visit: Visit, form: String) -> Result {
     let (name, next) = (values.first("name").trim().to_owned(), own_path(values.first("next")));
     let (old, peer) = (values.first("old"), Some(visit.peer));
     let changed = match typed_twice(&values) {
-        Ok(new) => visit.hub.change_password(&name, old, new, peer).await,
+        Ok(new) => visit.hub.change_password(&name, old, new, values.first("code"), peer).await,
         Err(error) => Err(error),
     };
     match changed {
-        Ok(()) => enter(&visit, &name, values.first("password"), &next, "Your password is changed.").await,
+        Ok(who) => second_factor::enter(&visit, &who, &next, "Your password is changed.").await,
         Err(error) if error.kind() == ErrorKind::Unauthenticated => {
             let error = invalid("old", "the name or the password is wrong");
             show(&visit, &name, &next, Some(Refused { values, error }))
         }
         Err(error) => show(&visit, &name, &next, Some(Refused { values, error })),
     }
-}
-
-/// Signs in with a password that was just chosen.
-pub(crate) async fn enter(visit: &Visit, name: &str, password: &str, next: &str, text: &str) -> Result {
-    let signed = visit.hub.sign_in(name, password, Some(visit.peer)).await;
-    second_factor::go_on(visit, signed.map_err(|error| Failure::of(visit, error))?, next, text).await
 }

@@ -4,7 +4,7 @@ use strata_hub::{NewUser, Registration};
 
 use crate::failure::{Failure, Result};
 use crate::forms::{Field, Form, Part, Refused, Section, sections};
-use crate::pages::password;
+use crate::pages::{password, second_factor};
 use crate::site::{Values, Visit};
 
 const PATH: &str = "/register";
@@ -54,7 +54,9 @@ pub(crate) async fn register(visit: Visit, form: String) -> Result {
     };
     match made {
         Ok(account) => {
-            password::enter(&visit, &account.name, values.first("password"), "/my", "Your account is made.").await
+            let signed = visit.hub.sign_in(&account.name, values.first("password"), Some(visit.peer)).await;
+            let signed = signed.map_err(|error| Failure::of(&visit, error))?;
+            second_factor::go_on(&visit, signed, "/my", "Your account is made.").await
         }
         Err(error) => show(&visit, Some(Refused { values, error })),
     }

@@ -166,7 +166,8 @@ pub(super) struct Head {
     /// The tag that is meant without one.
     pub(super) default: Option<TagRow>,
     pub(super) default_size: Option<String>,
-    pub(super) pull_line: String,
+    /// What is typed to pull it, with `docker` and with `strata`.
+    pub(super) pull_lines: [(&'static str, String); 2],
     pub(super) has_starred: bool,
     pub(super) tabs: Vec<Step>,
 }
@@ -205,7 +206,8 @@ impl Head {
         Ok(Head {
             namespace: row.namespace.clone(),
             default_size: default.as_ref().map(|tag| words::size(tag.manifest.size)),
-            pull_line: format!("docker pull {}/{}{tag}", visit.host, row.familiar_name()),
+            pull_lines: [("pull", "docker"), ("strata-pull", "strata")]
+                .map(|(id, program)| (id, format!("{program} pull {}/{}{tag}", visit.host, row.familiar_name()))),
             has_starred,
             tabs,
             card,
@@ -395,7 +397,7 @@ fn file(found: Dockerfile, tag: String) -> File {
         tag,
         short_digest: words::short(&digest).to_owned(),
         digest,
-        created: found.created,
+        created: found.created.as_deref().map(words::stated),
     }
 }
 

@@ -9,6 +9,7 @@ use strata_model::ErrorKind;
 use crate::failure::{Failure, Result};
 use crate::forms::{Cell, Field, Form, Part, Refused, Section, Table, invalid, sections, with_status};
 use crate::pages::profile;
+use crate::qr::Qr;
 use crate::site::{Values, Visit, own_path};
 
 const CODE: &str = "/sign-in/code";
@@ -20,6 +21,14 @@ fn code_field() -> Field {
     Field::line("code", "Code", "").required().autocomplete("one-time-code")
 }
 
+/// The field for a code beside a password, where one is asked for only of some.
+pub(super) fn code_beside_password(is_on: bool) -> Field {
+    match is_on {
+        true => code_field().hint("Six digits from your app, or one of your recovery codes."),
+        false => Field { is_required: false, ..code_field() }.hint("Only with a second factor."),
+    }
+}
+
 /// Goes on with a sign-in: into a session, or to the page that asks for a code. `text` is told after it.
 pub(crate) async fn go_on(visit: &Visit, signed: SignedIn, next: &str, text: &str) -> Result {
     match signed {
@@ -29,7 +38,7 @@ pub(crate) async fn go_on(visit: &Visit, signed: SignedIn, next: &str, text: &st
 }
 
 /// Begins a session.
-async fn enter(visit: &Visit, identity: &Identity, next: &str, text: &str) -> Result {
+pub(super) async fn enter(visit: &Visit, identity: &Identity, next: &str, text: &str) -> Result {
     let cookie = visit.begin_session(identity).await?;
     let mut response: Response = match text {
         "" => crate::site::see_other(next, None),
@@ -90,12 +99,9 @@ fn confirmation() -> Part {
 pub(crate) async fn begin(visit: Visit) -> Result {
     let who = visit.signed_in("/account")?;
     let new = visit.hub.begin_second_factor(who).await.map_err(|error| Failure::of(&visit, error))?;
-    let parts = vec![
-        Part::Text("Type this key into your app for one-time codes, or open the address with it:".into()),
-        Part::Copy("key", new.key),
-        Part::Copy("address", new.address),
-        confirmation(),
-    ];
+    let mut parts = vec![Part::Text("Let your app for one-time codes read this, or type the key into it:".into())];
+    parts.extend(Qr::of(&new.address).map(|code| Part::Qr(code, "the address below")));
+    parts.extend([Part::Copy("key", new.key), Part::Copy("address", new.address), confirmation()]);
     show(&visit, vec![Section::new("Set it up", parts)], None)
 }
 

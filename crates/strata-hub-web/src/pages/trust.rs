@@ -3,11 +3,12 @@
 use askama::Template;
 use strata_hub::records::RepositoryRow;
 use strata_hub::{
-    Attachment, BaseImage, BaseOrigin, DockerfileOrigin, Findings, FindingsState, FoundPaths, PackageKind, facts_of,
-    printable,
+    Attachment, BaseImage, BaseOrigin, DockerfileOrigin, Findings, FindingsState, FoundPaths, PackageKind, Signature,
+    SignatureState, facts_of, printable,
 };
 use strata_model::ErrorKind;
 
+use super::chart::{Chart, DAYS};
 use super::image::Shown;
 use super::repository::Head;
 use crate::failure::{Failure, Result};
@@ -15,11 +16,8 @@ use crate::site::{Frame, Visit, page};
 use crate::views::{Badge, Moment, Step, named_path};
 use crate::words;
 
-/// Days that the chart of pulls shows.
-const DAYS: u32 = 90;
-/// Size of the chart in its own units.
-const WIDTH: u64 = 900;
-const HEIGHT: u64 = 200;
+/// Signatures that are told of.
+const SIGNATURES: usize = 10;
 
 /// A fact: what, what is so, where that is from.
 struct Fact {
@@ -34,16 +32,6 @@ struct Fact {
 struct Group {
     title: &'static str,
     facts: Vec<Fact>,
-}
-
-/// Pulls of the last days.
-struct Chart {
-    path: String,
-    area: String,
-    title: String,
-    total: String,
-    most: String,
-    first: String,
 }
 
 /// What is attached to the image.
@@ -93,19 +81,22 @@ struct Facts {
 struct Trust {
     frame: Frame,
     head: Head,
-    chart: Option<Chart>,
+    charts: Vec<Chart>,
     facts: Option<Facts>,
 }
 
 /// `GET …/trust` and `GET …/tags/{tag}/trust?platform=`.
 pub(super) async fn trust(visit: &Visit, row: &RepositoryRow, head: Head, tag: Option<String>) -> Result {
-    let pulls = visit.hub.pulls_by_day(row.id, DAYS).await.map_err(|error| Failure::of(visit, error))?;
-    let chart = chart(&pulls, visit.now);
+    let failed = |error| Failure::of(visit, error);
+    let pulls = visit.hub.pulls_by_day(row.id, DAYS).await.map_err(failed)?;
+    let stars = visit.hub.stars_by_day(row.id, DAYS).await.map_err(failed)?;
+    let charts = [Chart::of_pulls(&pulls, visit.now), Chart::of_stars(&stars, visit.now)];
+    let charts = charts.into_iter().flatten().collect();
     let facts = match Shown::of(visit, row, &head, tag.as_deref()).await? {
         Some(shown) => Some(facts(visit, row, &shown).await?),
         None => None,
     };
-    Ok(page(Trust { frame: visit.frame(""), head, chart, facts }))
+    Ok(page(Trust { frame: visit.frame(""), head, charts, facts }))
 }
 
 async fn facts(visit: &Visit, row: &RepositoryRow, shown: &Shown) -> Result<Facts> {
@@ -115,6 +106,7 @@ async fn facts(visit: &Visit, row: &RepositoryRow, shown: &Shown) -> Result<Fact
     let base = hub.base_image(row, parts, viewer).await.map_err(failed)?;
     let tagged = &shown.tag.manifest.digest;
     let attachments = hub.attachments(row, &parts.digest, tagged).await.map_err(failed)?;
+    let signatures = hub.signatures(row, &attachments).await.map_err(failed)?;
     let dockerfile = match hub.dockerfile(row, &shown.tag.tag, Some(&shown.platform)).await {
         Ok(found) => Some(found.origin),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => None,
@@ -127,7 +119,7 @@ async fn facts(visit: &Visit, row: &RepositoryRow, shown: &Shown) -> Result<Fact
     };
     let groups = vec![
         Group { title: "Publisher", facts: publisher(visit, row, shown) },
-        Group { title: "Origin", facts: origin(visit, shown, base, dockerfile, &attachments) },
+        Group { title: "Origin", facts: origin(visit, shown, base, dockerfile, &attachments, &signatures) },
         Group { title: "When it runs", facts: running(shown, findings.as_deref()) },
     ];
     Ok(Facts {
@@ -188,11 +180,12 @@ fn origin(
     base: Option<BaseImage>,
     dockerfile: Option<DockerfileOrigin>,
     attachments: &[Attachment],
+    signatures: &[Signature],
 ) -> Vec<Fact> {
     let mut facts = Vec::new();
     let created = shown.parts.config.created.clone().filter(|time| !time.is_empty());
-    let created = created.unwrap_or_else(|| "It does not say".to_owned());
-    facts.push(fact("Built", printable(created.as_bytes()), "the image itself: not proven"));
+    let created = created.map_or_else(|| "It does not say".to_owned(), |time| words::stated(&time));
+    facts.push(fact("Built", created, "the image itself: not proven"));
     facts.push(base_fact(visit, base));
     let (value, source) = match dockerfile {
         Some(DockerfileOrigin::Attached(_)) => ("Attached", "an artifact of this repository"),
@@ -204,11 +197,8 @@ fn origin(
         None => ("None, and no history", "the image's configuration"),
     };
     facts.push(fact("Dockerfile", value, source));
-    for (name, kinds) in [
-        ("Signatures", &["signature"][..]),
-        ("Provenance", &["provenance", "attestation"]),
-        ("List of contents (SBOM)", &["sbom"]),
-    ] {
+    facts.push(signature_fact(signatures));
+    for (name, kinds) in [("Provenance", &["provenance", "attestation"][..]), ("List of contents (SBOM)", &["sbom"])] {
         let count = attachments.iter().filter(|attachment| kinds.contains(&attachment.kind.as_str())).count();
         let value = match count {
             0 => "None here".to_owned(),
@@ -218,6 +208,38 @@ fn origin(
         facts.push(fact(name, value, "referrers, cosign's tags and the index of this repository"));
     }
     facts
+}
+
+fn signature_fact(signatures: &[Signature]) -> Fact {
+    let value = match signatures {
+        [] => vec!["None here".to_owned()],
+        found => found.iter().take(SIGNATURES).map(signature_words).collect(),
+    };
+    Fact { value, ..fact("Signatures", "", "signatures in this repository, verified with the keys of its publisher") }
+}
+
+/// What is known of a signature, in a sentence.
+fn signature_words(signature: &Signature) -> String {
+    let certificate = match &signature.certificate {
+        Some(facts) if !facts.issuer.is_empty() => {
+            format!(
+                "; its certificate, which is not verified here, says {}, vouched for by {}",
+                facts.subject, facts.issuer
+            )
+        }
+        Some(facts) => format!("; its certificate, which is not verified here, says {}", facts.subject),
+        None => String::new(),
+    };
+    let state = match &signature.state {
+        SignatureState::Verified(key) => {
+            let id: String = key.id.chars().take(16).collect();
+            format!("Signed: verified with the key “{}” of {} (SHA-256 {id}…)", key.name, key.owner)
+        }
+        SignatureState::UnknownKey => "A signature is present, made with a key that is not known here".to_owned(),
+        SignatureState::NotChecked => "A signature is present, of a form that is not verified here".to_owned(),
+        SignatureState::Unreadable(why) => format!("Something is attached as a signature, and is none: {why}"),
+    };
+    format!("{state} ({}){certificate}", signature.form)
 }
 
 fn base_fact(visit: &Visit, base: Option<BaseImage>) -> Fact {
@@ -303,7 +325,7 @@ fn attachment_line(attachment: &Attachment, now: i64) -> AttachmentLine {
         },
         by: attachment.pushed_by.clone(),
         pushed: attachment.pushed.map(|time| Moment::of(time, now)),
-        created: attachment.created.as_ref().map(|time| printable(time.as_bytes())),
+        created: attachment.created.as_ref().map(|time| words::stated(time)),
         signer: attachment.signer.iter().map(|print| printable(print.as_bytes())).collect::<Vec<_>>().join(", "),
     }
 }
@@ -335,48 +357,4 @@ fn path_lists(findings: &Findings) -> Vec<PathList> {
     let lists =
         [list("Setuid and setgid files", &findings.setuid), list("Files with capabilities", &findings.capabilities)];
     lists.into_iter().filter(|list| !list.paths.is_empty()).collect()
-}
-
-/// Pulls on each of the last days, as a line and the area below it; nothing when there were none.
-fn chart(pulls: &[(i64, u64)], now: i64) -> Option<Chart> {
-    const NANOSECONDS_OF_A_DAY: i64 = 86_400_000_000_000;
-    let today = now.div_euclid(NANOSECONDS_OF_A_DAY);
-    let first = today - i64::from(DAYS) + 1;
-    let most = pulls.iter().map(|(_, count)| *count).max().filter(|most| *most > 0)?;
-    let height = |count: u64| HEIGHT - (u128::from(count) * u128::from(HEIGHT - 10) / u128::from(most)) as u64;
-    let points: Vec<String> = (0..u64::from(DAYS))
-        .map(|day| {
-            let count = pulls.iter().find(|(found, _)| *found == first + day as i64).map_or(0, |(_, count)| *count);
-            format!("{} {}", day * WIDTH / u64::from(DAYS - 1), height(count))
-        })
-        .collect();
-    let line = points.join(" L");
-    let total: u64 = pulls.iter().map(|(_, count)| count).sum();
-    Some(Chart {
-        path: format!("M{line}"),
-        area: format!("M0 {HEIGHT} L{line} L{WIDTH} {HEIGHT} Z"),
-        title: format!(
-            "{} in the last {DAYS} days, at most {} a day",
-            words::exactly(total, "pull"),
-            words::thousands(most)
-        ),
-        total: words::exactly(total, "pull"),
-        most: words::thousands(most),
-        first: words::exact(first * NANOSECONDS_OF_A_DAY).chars().take(10).collect(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_chart_stays_in_its_frame() {
-        let now = 20_000 * 86_400_000_000_000;
-        assert!(chart(&[], now).is_none());
-        let chart = chart(&[(20_000, u64::MAX / 4), (19_950, 1), (19_911, 7)], now).unwrap();
-        assert!(chart.path.starts_with("M0 ") && chart.path.ends_with(&format!("L{WIDTH} 10")), "{}", chart.path);
-        let heights = chart.path[1..].split(" L").filter_map(|point| point.split(' ').nth(1)?.parse::<u64>().ok());
-        assert!(heights.clone().count() == DAYS as usize && heights.into_iter().all(|height| height <= HEIGHT));
-    }
 }

@@ -1,4 +1,5 @@
-//! What an image is built on: what its documents say, else an image here whose layers are all at its bottom.
+//! What an image is built on: what its documents say, else an image here whose layers are all at its bottom. Of several
+//! with the same layers an official one gives the name.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use super::ImageParts;
 use super::stack::visible;
 use super::trust::{BaseImage, BaseOrigin};
 use crate::records::{RepositoryRow, TagFilter};
-use crate::roles::Reach;
+use crate::roles::{OFFICIAL, Reach};
 use crate::{Hub, Identity, Result};
 
 /// What a build writes down (OCI image-spec, annotations).
@@ -58,12 +59,17 @@ impl Hub {
                 break;
             }
             let store = self.registry().store().read().await?;
-            let names = store.registry_repositories_with(&layers[length - 1], MAX_REPOSITORIES).await?;
+            let layer = &layers[length - 1];
+            let mut names = store.registry_repositories_below(OFFICIAL, layer, MAX_REPOSITORIES).await?;
+            names.extend(store.registry_repositories_with(layer, MAX_REPOSITORIES).await?);
             let new: Vec<String> = names.into_iter().filter(|name| *name != own && !seen.contains(name)).collect();
-            for name in visible(&*records, &reach, &new).await? {
-                if seen.len() < MAX_CANDIDATES {
+            let visible = visible(&*records, &reach, &new).await?;
+            for name in new.into_iter().filter(|name| visible.contains(name)) {
+                if seen.len() < MAX_CANDIDATES && !seen.contains(&name) {
+                    // Official ones come first; of the same length the first one stays.
                     let found = self.longest_prefix(&name, &layers).await?;
-                    best = best.into_iter().chain(found).max_by_key(|base| base.layers);
+                    let is_better = |found: &BaseImage| best.as_ref().is_none_or(|best| found.layers > best.layers);
+                    best = found.filter(is_better).or(best);
                     seen.insert(name);
                 }
             }

@@ -10,10 +10,12 @@
 
 mod base;
 mod cache;
+mod certificates;
 mod compare;
 mod findings;
 mod jobs;
 mod paths;
+mod signatures;
 mod stack;
 #[cfg(test)]
 mod tests;
@@ -30,10 +32,12 @@ use crate::dockerfile::parsed;
 use crate::records::RepositoryRow;
 use crate::{Hub, HubError, Result};
 
+pub use certificates::CertificateFacts;
 pub use compare::{ConfigChange, ImageComparison, PackageChange, facts_of};
 pub use findings::{Findings, FoundFile, FoundPaths, LayerFindings, printable};
 pub use jobs::{FindingsState, IndexState};
 pub use paths::{FoundCopy, FoundPath, PathSearch};
+pub use signatures::{Signature, SignatureState};
 pub use stack::{ImageStack, StackLayer, StackStep};
 pub use tree::{Directory, DirectoryEntry, FileKind, FileOrder, FileState, FileTotals};
 pub use trust::{Attachment, BaseImage, BaseOrigin, SecretLike};

@@ -1,4 +1,4 @@
-//! What is attached to an image, and other facts by which a person judges it. Nothing is verified here, and nothing is graded.
+//! What is attached to an image, and other facts by which a person judges it. Nothing is graded.
 
 use std::collections::BTreeSet;
 
@@ -32,6 +32,8 @@ pub struct Attachment {
     pub media_type: String,
     /// Its manifest.
     pub digest: Digest,
+    /// What it belongs to: the image, or the index that the tag points to.
+    pub subject: Digest,
     /// How it is attached: `referrer`, `tag`, `index`.
     pub place: &'static str,
     /// Who pushed it, where that is known.
@@ -95,7 +97,7 @@ impl Hub {
         let mut found = Vec::new();
         for subject in subjects {
             for referrer in self.registry().referrers(&name, subject, None, None).await?.manifests {
-                found.push(attachment(&referrer, "referrer"));
+                found.push(attachment(&referrer, "referrer", subject));
             }
             found.extend(self.cosign_tags(repository, subject).await?);
         }
@@ -118,6 +120,7 @@ impl Hub {
                     kind: kind.to_owned(),
                     media_type: row.manifest.media_type,
                     digest: row.manifest.digest,
+                    subject: *subject,
                     place: "tag",
                     pushed_by: row.pushed_by,
                     pushed: Some(row.pushed),
@@ -146,7 +149,7 @@ impl Hub {
                     kind: kind_of_predicate(predicate).to_owned(),
                     media_type: predicate.to_owned(),
                     digest: layer.digest,
-                    ..attachment(entry, "index")
+                    ..attachment(entry, "index", image)
                 });
             }
         }
@@ -179,7 +182,7 @@ impl ImageParts {
     }
 }
 
-fn attachment(referrer: &Descriptor, place: &'static str) -> Attachment {
+fn attachment(referrer: &Descriptor, place: &'static str, subject: &Digest) -> Attachment {
     let media_type = referrer.artifact_type.clone().unwrap_or_else(|| referrer.media_type.as_str().to_owned());
     let thumbprints = referrer.annotations.get(THUMBPRINTS).and_then(|text| serde_json::from_str(text).ok());
     let signer = match thumbprints {
@@ -190,6 +193,7 @@ fn attachment(referrer: &Descriptor, place: &'static str) -> Attachment {
         kind: kind_of(&media_type).to_owned(),
         media_type,
         digest: referrer.digest,
+        subject: *subject,
         place,
         pushed_by: String::new(),
         pushed: None,

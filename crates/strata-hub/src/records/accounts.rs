@@ -51,6 +51,12 @@ pub struct AccountRow {
     pub kind: AccountKind,
     /// What people read instead of the name; may be empty.
     pub full_name: String,
+    /// What it says of itself: text, never markup; may be empty.
+    pub description: String,
+    /// Where more is said of it: an address of the web, or empty.
+    pub link: String,
+    /// Where it is, in its own words; may be empty.
+    pub location: String,
     /// Where to write to, if known.
     pub email: Option<String>,
     /// When it was made.
@@ -320,6 +326,10 @@ pub trait AccountRows: Send + Sync {
     async fn member(&self, organization: &str, account: &str) -> Result<Option<MemberRow>>;
     /// An organization's members, by name.
     async fn members(&self, organization: &str) -> Result<Vec<MemberRow>>;
+    /// The accounts of an organization's members, by name.
+    async fn member_accounts(&self, organization: &str) -> Result<Vec<AccountRow>>;
+    /// Who is in which team of an organization: member and team, by both.
+    async fn team_places(&self, organization: &str) -> Result<Vec<(String, String)>>;
     /// The organizations of a user, by name.
     async fn memberships(&self, account: &str) -> Result<Vec<MemberRow>>;
     /// A team.
@@ -328,8 +338,6 @@ pub trait AccountRows: Send + Sync {
     async fn teams(&self, organization: &str) -> Result<Vec<TeamRow>>;
     /// The members of a team, by name.
     async fn team_members(&self, organization: &str, team: &str) -> Result<Vec<String>>;
-    /// The teams of a member, by name.
-    async fn teams_of(&self, organization: &str, account: &str) -> Result<Vec<String>>;
     /// Who has which role on a repository by grant.
     async fn grants_on(&self, repository: &str) -> Result<Vec<GrantRow>>;
     /// The roles that a team has by grant, by repository.

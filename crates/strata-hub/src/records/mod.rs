@@ -6,9 +6,11 @@
 mod accounts;
 mod images;
 mod operations;
+mod publisher_keys;
 mod repositories;
 mod search;
 mod second_factors;
+mod sessions;
 
 use async_trait::async_trait;
 use strata_store::Result;
@@ -16,9 +18,11 @@ use strata_store::Result;
 pub use accounts::*;
 pub use images::*;
 pub use operations::*;
+pub use publisher_keys::*;
 pub use repositories::*;
 pub use search::*;
 pub use second_factors::*;
+pub use sessions::*;
 
 /// Opens transactions on the hub's records.
 #[async_trait]
@@ -34,14 +38,42 @@ pub trait HubCatalog: Send + Sync {
 }
 
 /// Queries.
-pub trait HubRead: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows + SecondFactorRows {}
+pub trait HubRead:
+    AccountRows
+    + RepositoryRows
+    + SearchRows
+    + OperationRows
+    + ImageRows
+    + SecondFactorRows
+    + SessionRows
+    + PublisherKeyRows
+{
+}
 
-impl<T: AccountRows + RepositoryRows + SearchRows + OperationRows + ImageRows + SecondFactorRows> HubRead for T {}
+impl<T> HubRead for T where
+    T: AccountRows
+        + RepositoryRows
+        + SearchRows
+        + OperationRows
+        + ImageRows
+        + SecondFactorRows
+        + SessionRows
+        + PublisherKeyRows
+{
+}
 
 /// Changes.
 #[async_trait]
 pub trait HubWrite:
-    HubRead + AccountChanges + RepositoryChanges + SearchChanges + OperationChanges + ImageChanges + SecondFactorChanges
+    HubRead
+    + AccountChanges
+    + RepositoryChanges
+    + SearchChanges
+    + OperationChanges
+    + ImageChanges
+    + SecondFactorChanges
+    + SessionChanges
+    + PublisherKeyChanges
 {
     /// Makes everything durable and visible.
     async fn commit(self: Box<Self>) -> Result<()>;

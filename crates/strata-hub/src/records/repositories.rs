@@ -311,6 +311,9 @@ pub trait RepositoryRows: Send + Sync {
     async fn last_pulled(&self, repository: i64, digests: &[Digest]) -> Result<Vec<(Digest, i64)>>;
     /// Pulls on each day (days since 1970, UTC) from `since` on, oldest first; days without are left out.
     async fn pulls_by_day(&self, repository: i64, since: i64) -> Result<Vec<(i64, u64)>>;
+    /// Stars at the end of each day (days since 1970, UTC) on which they changed, oldest first, from the last such day
+    /// before `since` on.
+    async fn stars_by_day(&self, repository: i64, since: i64) -> Result<Vec<(i64, u64)>>;
 }
 
 /// Changes.
@@ -330,8 +333,6 @@ pub trait RepositoryChanges: RepositoryRows {
     async fn set_verified(&mut self, namespace: &str, is_verified: bool) -> Result<()>;
     /// Stars a repository or takes the star away; `false` when it was so already.
     async fn set_star(&mut self, repository: i64, account: &str, starred: bool, now: i64) -> Result<bool>;
-    /// Takes all stars of an account away.
-    async fn delete_stars_of(&mut self, account: &str) -> Result<()>;
 
     /// Sets a tag; its pulls stay. `last_pulled` and `pulls` of the row are not looked at. `sort_key` sorts bytewise as
     /// the tags shall by name.

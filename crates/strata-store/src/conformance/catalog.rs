@@ -486,6 +486,9 @@ async fn registry(catalog: &impl Catalog) {
     assert!(!txn.delete_registry_tag("b", "v2").await.unwrap());
     assert!(txn.delete_registry_link("b", &digest("manifest")).await.unwrap());
     assert!(!txn.delete_registry_link("b", &digest("manifest")).await.unwrap());
+    let below =
+        async |namespace| read(catalog).await.registry_repositories_below(namespace, &digest("blob"), 9).await.unwrap();
+    assert_eq!((below("a").await, below("b").await), (vec!["a/b".to_owned()], vec![]));
     assert!(txn.registry_tags("b", None, 10).await.unwrap().is_empty());
     txn.commit().await.unwrap();
 }

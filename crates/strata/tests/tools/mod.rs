@@ -196,13 +196,18 @@ pub(crate) struct Docker {
 impl Docker {
     /// Starts a daemon; says why and gives `None` where there is none or it cannot run.
     pub(crate) fn start(sandbox: &Sandbox) -> Option<Docker> {
+        Docker::start_with(sandbox, &[])
+    }
+
+    /// As [`Docker::start`], with more options of the daemon.
+    pub(crate) fn start_with(sandbox: &Sandbox, options: &[&str]) -> Option<Docker> {
         if !have(&["root", "docker", "dockerd"]) {
             return None;
         }
         let folder = |name: &str| sandbox.path(&format!("docker-{name}"));
         let socket = folder("socket").display().to_string();
         let mut command = program("dockerd", ["--iptables=false", "--bridge=none", "--storage-driver=vfs"]);
-        command.arg(format!("--host=unix://{socket}"));
+        command.arg(format!("--host=unix://{socket}")).args(options);
         command.arg("--data-root").arg(folder("data")).arg("--exec-root").arg(folder("exec"));
         command.arg("--pidfile").arg(folder("pid"));
         let log = folder("log");
@@ -223,6 +228,49 @@ impl Docker {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         run(self.command(arguments))
+    }
+
+    /// A line that a person types into a shell where `docker` speaks with this daemon.
+    pub(crate) fn shell(&self, line: &str) -> Command {
+        let mut command = program("sh", ["-c", line]);
+        command.env("DOCKER_HOST", format!("unix://{}", self.server.address)).env("DOCKER_CONFIG", &self.configuration);
+        command
+    }
+}
+
+/// A containerd with a store of its own, and the `ctr` program that speaks with it.
+pub(crate) struct Containerd {
+    server: Server,
+}
+
+impl Containerd {
+    /// Starts it; says why and gives `None` where there is none or it cannot run.
+    pub(crate) fn start(sandbox: &Sandbox) -> Option<Containerd> {
+        if !have(&["root", "containerd", "ctr"]) {
+            return None;
+        }
+        let folder = |name: &str| sandbox.path(&format!("containerd-{name}")).display().to_string();
+        let configuration = format!(
+            "version = 2\nroot = {:?}\nstate = {:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {:?}\n[ttrpc]\naddress = {:?}\n",
+            folder("root"),
+            folder("state"),
+            folder("socket"),
+            folder("ttrpc")
+        );
+        let file = folder("configuration");
+        std::fs::write(&file, configuration).unwrap();
+        match Server::start(program("containerd", ["-c", &file]), folder("socket"), folder("log").as_ref()) {
+            Ok(server) => Some(Containerd { server }),
+            Err(said) => {
+                skip(&format!("a containerd that starts: {said}"));
+                None
+            }
+        }
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        run(program("ctr", [&["-a", &self.server.address], arguments].concat()))
     }
 }
 

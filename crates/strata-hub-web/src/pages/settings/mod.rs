@@ -5,6 +5,7 @@
 //! | `general` | what is said of it, who sees it |
 //! | `access` | who was given a role |
 //! | `rules` | tags that never move, tags that go by themselves |
+//! | (here) | keys that sign its images, as [`super::keys`] shows them |
 //! | `webhooks` | who is told what happens, and how that went |
 //! | `removal` | tags and the repository itself go |
 
@@ -20,6 +21,7 @@ use strata_hub::{CreatedWebhook, HubError, Identity, RepositoryUpdate};
 
 use crate::failure::{Failure, Result};
 use crate::forms::{Cell, Kind, Part, Refused, Section, forms, refill, tabs, with_status};
+use crate::pages::keys;
 use crate::pages::repository::Head;
 use crate::site::{Frame, Values, Visit, page};
 use crate::views::{Badge, Step, repository_path};
@@ -74,6 +76,7 @@ fn page_of(action: &str) -> &str {
         "give-role" | "give-team-role" | "set-role" | "take-role" => "access",
         "immutable" | "retention" => "rules",
         "delete-tags" | "delete-repository" => "delete",
+        "keys" => "keys",
         _ if action.matches('/').count() == 2 => action.rsplit_once('/').map_or("", |(page, _)| page),
         _ => "webhooks",
     }
@@ -100,6 +103,7 @@ impl<'a> Desk<'a> {
             "" => self.general().await,
             "access" => self.access().await,
             "rules" => Ok(self.rules()),
+            "keys" => self.keys().await,
             "webhooks" => self.webhooks().await,
             "delete" => self.removal().await,
             _ => match part.strip_prefix("webhooks/") {
@@ -123,6 +127,7 @@ impl<'a> Desk<'a> {
             ("General", self.path("")),
             ("Access", self.path("access")),
             ("Rules for tags", self.path("rules")),
+            ("Signing keys", self.path("keys")),
             ("Webhooks", self.path("webhooks")),
             ("Delete", self.path("delete")),
         ];
@@ -157,10 +162,29 @@ impl<'a> Desk<'a> {
             "retention" => self.update(rules::retention_update(values)?, "rules").await,
             "give-role" | "give-team-role" | "set-role" | "take-role" => self.change_role(action, values).await,
             "webhooks" => self.create_webhook(values).await,
+            "keys" => self.add_key(values).await,
             "delete-tags" => self.delete_tags(values).await,
             "delete-repository" => self.delete_repository(values).await,
-            _ => self.change_webhook(action, values).await,
+            _ => match action.strip_prefix("keys/").and_then(|action| action.strip_suffix("/remove")) {
+                Some(id) => self.remove_key(id).await,
+                None => self.change_webhook(action, values).await,
+            },
         }
+    }
+
+    async fn keys(&self) -> Result<Vec<Section>> {
+        let keys = self.visit.hub.publisher_keys(&self.name).await.map_err(|error| self.failed(error))?;
+        Ok(keys::sections_of(keys, &self.path("keys"), &self.name, self.visit.now))
+    }
+
+    async fn add_key(&self, values: &Values) -> strata_hub::Result<Done> {
+        self.visit.hub.add_publisher_key(self.who, &self.name, values.first("name"), values.first("pem")).await?;
+        Ok(Done::Told(self.path("keys"), keys::ADDED.into()))
+    }
+
+    async fn remove_key(&self, id: &str) -> strata_hub::Result<Done> {
+        self.visit.hub.remove_publisher_key(self.who, &self.name, id).await?;
+        Ok(Done::Told(self.path("keys"), keys::REMOVED.into()))
     }
 
     async fn update(&self, update: RepositoryUpdate, part: &str) -> strata_hub::Result<Done> {
