@@ -5,18 +5,18 @@
 
 mod live;
 mod plain;
-mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use strata_model::{DiffId, Digest, Repository};
+use strata_model::{Digest, Repository};
 use strata_transfer::{Phase, Progress, ProgressEvent};
 
 use crate::context::Context;
 use crate::output::stdout_is_terminal;
 
-pub(crate) use words::Words;
+use strata_engine::LayerNames;
+pub(crate) use strata_engine::{Shown, Words, diff_id_names, topmost_first};
 
 /// Where progress goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +40,6 @@ impl Display {
     }
 }
 
-/// Which blobs are shown, and under which names.
-pub(crate) enum Shown {
-    /// All but the first, which is the configuration: the mover tells of it before the layers. Named by their digests.
-    Layers,
-    /// These, by what docker calls them.
-    Known(HashMap<Digest, String>),
-    /// All.
-    All,
-}
-
 /// Shows the progress of one transfer.
 pub(crate) struct LayerProgress {
     state: Mutex<State>,
@@ -58,12 +48,9 @@ pub(crate) struct LayerProgress {
 struct State {
     display: Display,
     words: Words,
-    shown: Shown,
+    names: LayerNames,
     /// Printed before the first event.
     heading: Option<String>,
-    configuration: Option<Digest>,
-    /// Whether the image's configuration was here already: then layers that are here are no news.
-    is_known: bool,
     last: HashMap<Digest, Phase>,
     has_begun: bool,
     /// From which repository the registry mounted a blob.
@@ -79,10 +66,8 @@ impl LayerProgress {
         let state = State {
             display,
             words,
-            shown,
+            names: LayerNames::new(shown),
             heading,
-            configuration: None,
-            is_known: false,
             last: HashMap::new(),
             has_begun: false,
             origins: HashMap::new(),
@@ -157,10 +142,7 @@ impl State {
             return;
         }
         self.begin();
-        let Some(name) = self.name(&event) else { return };
-        if self.is_known && event.phase == Phase::Existed {
-            return;
-        }
+        let Some(name) = self.names.name(&event) else { return };
         match self.display {
             Display::Silent => {}
             Display::Plain => {
@@ -185,31 +167,4 @@ impl State {
             _ => String::new(),
         }
     }
-
-    /// The name of the event's blob; `None` for blobs that are not shown.
-    fn name(&mut self, event: &ProgressEvent) -> Option<String> {
-        match &self.shown {
-            Shown::All => Some(event.digest.short()),
-            Shown::Known(names) => names.get(&event.digest).cloned(),
-            Shown::Layers => {
-                let configuration = *self.configuration.get_or_insert(event.digest);
-                if configuration == event.digest {
-                    self.is_known |= event.phase == Phase::Existed;
-                    return None;
-                }
-                Some(event.digest.short())
-            }
-        }
-    }
-}
-
-/// The names under which docker shows the layers of a push: their diff IDs.
-pub(crate) fn diff_id_names(layers: &[(Digest, DiffId)]) -> HashMap<Digest, String> {
-    layers.iter().map(|(blob, diff_id)| (*blob, diff_id.0.short())).collect()
-}
-
-/// Distinct layers in docker's order, the topmost first.
-pub(crate) fn topmost_first(layers: &[(Digest, DiffId)]) -> Vec<(Digest, DiffId)> {
-    let mut seen = HashSet::new();
-    layers.iter().rev().filter(|(blob, _)| seen.insert(*blob)).copied().collect()
 }

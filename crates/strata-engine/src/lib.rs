@@ -9,6 +9,7 @@
 mod change;
 mod compress;
 mod container;
+mod container_status;
 mod copy;
 mod df;
 mod error;
@@ -23,15 +24,18 @@ mod layout_directory;
 mod list;
 mod load;
 mod lookup;
+mod machine;
 mod manifest;
 mod mount;
 mod mount_record;
 mod network;
+mod progress_words;
 mod prune;
 mod pull;
 mod push;
 mod remove;
 mod save;
+mod search;
 mod tag;
 mod tags;
 mod view;
@@ -47,10 +51,11 @@ pub use container::{
     rename_container, running_containers, short_id, start_container, stat_container_path, state_json, sweep_containers,
     update_container, wait_container,
 };
+pub use container_status::container_status;
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
 pub use df::{ImageUsage, StoreUsage, usage};
 pub use error::{EngineError, Result};
-pub use event::events;
+pub use event::{EventFilter, event_attributes, event_json, event_kind, events, parse_event_time};
 pub use export::{Exported, export_rootfs};
 pub use files::{FileEntry, cat_file, diff_images, list_files};
 pub use history::{HistoryEntry, history};
@@ -60,6 +65,7 @@ pub use layout_directory::LayoutDirectory;
 pub use list::{ImageFilter, ImageSummary, ListRequest, digest_reference, list, name_reference};
 pub use load::{LoadRequest, Loaded, load};
 pub use lookup::{FoundBy, FoundImage, ImageDocuments, find_image, find_image_in, load_documents};
+pub use machine::Machine;
 pub use manifest::{
     Annotation, InspectedManifest, ManifestInspection, ManifestLists, PushedList, manifest_inspect, push_list,
 };
@@ -70,11 +76,13 @@ pub use network::{
     connect_network, container_networks, create_network, disconnect_network, find_network, inspect_network,
     list_networks, prepare_network, prune_networks, published_ports, remove_network,
 };
+pub use progress_words::{LayerNames, Shown, Words, diff_id_names, topmost_first};
 pub use prune::{PruneRequest, prune};
 pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, pull};
 pub use push::{PushRequest, PushTarget, Pushed, prepare_push, push_target};
 pub use remove::{RemoveOptions, RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
 pub use save::{SaveFormat, SaveRequest, Saved, save};
+pub use search::{SearchRequest, search};
 pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
 pub use strata_network::BoundPort;
 pub use strata_runtime::{AttachEvent, AttachRequest, AttachStream, RuntimeError, Stream as OutputStream};

@@ -47,6 +47,25 @@ pub struct Loaded {
     pub renamed: Vec<(String, ImageId)>,
 }
 
+impl Loaded {
+    /// What docker says about it, in lines.
+    pub fn told(&self) -> String {
+        let mut text = String::new();
+        for name in &self.names {
+            if let Some((_, old)) = self.renamed.iter().find(|(renamed, _)| renamed == name) {
+                text.push_str(&format!(
+                    "The image {name} already exists, renaming the old one with ID {old} to empty string\n"
+                ));
+            }
+            text.push_str(&format!("Loaded image: {name}\n"));
+        }
+        for id in &self.ids {
+            text.push_str(&format!("Loaded image ID: {id}\n"));
+        }
+        text
+    }
+}
+
 /// Loads every image of an archive: any age of docker archive, an OCI layout, compressed in any way.
 ///
 /// What was complete when a load is killed stays until its lease ends; nothing gets a name before all of it is here.

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde_json::{Map, json};
+use strata_engine::{EventFilter, event_attributes, event_json, event_kind, parse_event_time};
+use strata_format::Value;
 use strata_format::template::{Map as GoMap, Struct, Template};
-use strata_format::{Value, timestamp};
 use strata_store::EventRow;
 
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
 use crate::context::Context;
 use crate::filters;
 use crate::output::print_line;
-use crate::report::{Failure, Outcome};
+use crate::report::Outcome;
 
 /// Rows asked for at once.
 const BATCH: usize = 1000;
@@ -34,9 +34,9 @@ pub(super) fn definition() -> CommandDefinition {
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let store = context.store()?;
-    let time = |name: &str| flags.text(name).map(|text| parse_time(&text, store.now())).transpose();
+    let time = |name: &str| flags.text(name).map(|text| parse_event_time(store, &text)).transpose();
     let (since, until) = (time("since")?, time("until")?);
-    let filter = Filter::parse(filters::parse(flags))?;
+    let filter = EventFilter::parse(filters::parse(flags))?;
     let template = match flags.text("format").as_deref() {
         None => None,
         Some("json") => Some(Template::parse("{{json .}}")?),
@@ -68,75 +68,15 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     }
 }
 
-/// Nanoseconds since 1970.
-fn parse_time(text: &str, now: i64) -> Outcome<i64> {
-    let now = Timestamp::from_nanosecond(i128::from(now)).unwrap_or_default().to_zoned(TimeZone::system());
-    let time = timestamp::parse(text, &now)?;
-    Ok(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX))
-}
-
-#[derive(Default)]
-struct Filter {
-    actions: Vec<String>,
-    images: Vec<String>,
-    containers: Vec<String>,
-    volumes: Vec<String>,
-    types: Vec<String>,
-}
-
-impl Filter {
-    fn parse(given: Vec<(String, String)>) -> Outcome<Filter> {
-        let mut filter = Filter::default();
-        for (key, value) in given {
-            match key.as_str() {
-                "event" => filter.actions.push(value),
-                "image" => filter.images.push(value),
-                "container" => filter.containers.push(value),
-                "volume" => filter.volumes.push(value),
-                "type" => filter.types.push(value),
-                _ => return Err(Failure::daemon(format!("invalid filter '{key}'"))),
-            }
-        }
-        Ok(filter)
-    }
-
-    fn accepts(&self, row: &EventRow) -> bool {
-        let any =
-            |wanted: &[String], matches: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(matches);
-        let name = attributes(row).get("name").and_then(|name| name.as_str()).unwrap_or_default().to_owned();
-        let (kind, action) = kind_and_action(row);
-        let image = match kind {
-            "container" => attributes(row).get("image").map(text).unwrap_or_default(),
-            _ => name.clone(),
-        };
-        any(&self.actions, &|wanted| wanted == action)
-            && any(&self.images, &|wanted| kind != "volume" && (*wanted == row.actor || *wanted == image))
-            && any(&self.containers, &|text| {
-                kind == "container" && (row.actor.starts_with(text.as_str()) || *text == name)
-            })
-            && any(&self.volumes, &|text| kind == "volume" && *text == row.actor)
-            && any(&self.types, &|wanted| wanted == kind)
-    }
-}
-
-/// What an event is about, and what was done. Those of images have the bare word.
-fn kind_and_action(row: &EventRow) -> (&str, &str) {
-    row.action.split_once(' ').unwrap_or(("image", &row.action))
-}
-
-fn attributes(row: &EventRow) -> Map<String, serde_json::Value> {
-    serde_json::from_str(&row.attributes).unwrap_or_default()
-}
-
 fn text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn plain(row: &EventRow) -> String {
-    let attributes = attributes(row);
+    let attributes = event_attributes(row);
     let shown: Vec<String> = attributes.iter().map(|(key, value)| format!("{key}={}", text(value))).collect();
     let attributes = if shown.is_empty() { String::new() } else { format!(" ({})", shown.join(", ")) };
-    let (kind, action) = kind_and_action(row);
+    let (kind, action) = event_kind(row);
     format!("{} {kind} {action} {}{attributes}", fixed_time(row.time), row.actor)
 }
 
@@ -149,18 +89,8 @@ fn fixed_time(nanoseconds: i64) -> String {
 }
 
 fn value(row: &EventRow) -> Value {
-    let attributes = attributes(row);
-    let (kind, action) = kind_and_action(row);
-    let document = json!({
-        "status": action,
-        "id": row.actor,
-        "Type": kind,
-        "Action": action,
-        "Actor": { "ID": row.actor, "Attributes": attributes },
-        "scope": "local",
-        "time": row.time / 1_000_000_000,
-        "timeNano": row.time,
-    });
+    let attributes = event_attributes(row);
+    let (kind, action) = event_kind(row);
     let actor = Struct::new("events.Actor")
         .field("ID", row.actor.as_str())
         .field("Attributes", GoMap::strings(attributes.iter().map(|(key, value)| (key.clone(), text(value)))));
@@ -173,6 +103,6 @@ fn value(row: &EventRow) -> Value {
         .field("Scope", "local")
         .field("Time", row.time / 1_000_000_000)
         .field("TimeNano", row.time)
-        .json(document)
+        .json(event_json(row))
         .into()
 }

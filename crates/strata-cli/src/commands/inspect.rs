@@ -3,7 +3,7 @@
 mod typed;
 
 use serde_json::Value;
-use strata_engine::{EngineError, VolumeInfo};
+use strata_engine::EngineError;
 use strata_format::go_json;
 use strata_format::go_json::{Escape, to_string};
 use strata_format::template::Template;
@@ -176,7 +176,7 @@ async fn find(
             Kind::Container => strata_engine::inspect_container(store, &root, text, flags.is_set("size")).await,
             Kind::Image => strata_engine::inspect(store, text, platform).await.map(|image| image.json),
             Kind::Network => strata_engine::inspect_network(store, &root, text).await,
-            Kind::Volume => strata_engine::find_volume(store, &root, text).await.map(|volume| volume_json(&volume)),
+            Kind::Volume => strata_engine::find_volume(store, &root, text).await.map(|volume| volume.json()),
         };
         match found {
             Ok(document) => return Ok((*kind, document)),
@@ -190,25 +190,6 @@ async fn find(
 /// Whether a text means nothing of a kind; another kind may have what it means.
 fn is_absent(error: &EngineError) -> bool {
     matches!(error, EngineError::NoSuchImage(_) | EngineError::NotFound { .. })
-}
-
-/// A volume as docker's API shows it.
-pub(super) fn volume_json(volume: &VolumeInfo) -> Value {
-    let created = jiff::Timestamp::from_nanosecond(i128::from(volume.created)).unwrap_or_default();
-    let created = jiff::Timestamp::from_second(created.as_second()).unwrap_or_default();
-    let mut labels = volume.document.labels.clone();
-    if volume.is_anonymous {
-        labels.get_or_insert_default().insert("com.docker.volume.anonymous".into(), String::new());
-    }
-    serde_json::json!({
-        "CreatedAt": strata_format::timestamp::to_rfc3339(created),
-        "Driver": "local",
-        "Labels": labels,
-        "Mountpoint": volume.mountpoint.display().to_string(),
-        "Name": volume.name,
-        "Options": volume.document.options,
-        "Scope": "local",
-    })
 }
 
 /// How documents are printed.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use strata_engine::{LoadRequest, Loaded, load};
+use strata_engine::{LoadRequest, load};
 
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
 use crate::context::Context;
@@ -46,7 +46,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     progress.finish();
     // Docker tells what is wrong with an archive within its stream.
     let loaded = loaded.map_err(|error| Failure::from(error).without_prefix())?;
-    print(&render(&loaded))
+    print(&loaded.told())
 }
 
 /// Opens a file for reading; the error is worded as Go does.
@@ -58,20 +58,4 @@ pub(super) fn open(path: &str) -> Outcome<File> {
 pub(super) fn go_cause(cause: &io::Error) -> String {
     let text = cause.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
-}
-
-fn render(loaded: &Loaded) -> String {
-    let mut text = String::new();
-    for name in &loaded.names {
-        if let Some((_, old)) = loaded.renamed.iter().find(|(renamed, _)| renamed == name) {
-            text.push_str(&format!(
-                "The image {name} already exists, renaming the old one with ID {old} to empty string\n"
-            ));
-        }
-        text.push_str(&format!("Loaded image: {name}\n"));
-    }
-    for id in &loaded.ids {
-        text.push_str(&format!("Loaded image ID: {id}\n"));
-    }
-    text
 }

@@ -1,17 +1,17 @@
 //! `search`: images on a registry.
 
+use strata_engine::{SearchRequest, search};
 use strata_format::Value;
 use strata_format::ellipsis::ellipsis;
 use strata_format::formatter::{Format, Formatter};
 use strata_format::template::Struct;
-use strata_model::Host;
 use strata_registry_client::FoundImage;
 
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags};
 use crate::context::Context;
 use crate::filters;
 use crate::output::{complain, print};
-use crate::report::{Failure, Outcome};
+use crate::report::Outcome;
 
 const TABLE: &str = "table {{.Name}}\\t{{.Description}}\\t{{.StarCount}}\\t{{.IsOfficial}}";
 const HEADERS: [(&str, &str); 5] = [
@@ -22,7 +22,6 @@ const HEADERS: [(&str, &str); 5] = [
     ("IsAutomated", "AUTOMATED"),
 ];
 const DESCRIPTION_WIDTH: usize = 45;
-const DEFAULT_LIMIT: i64 = 25;
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("search", "[OPTIONS] TERM", "Search a registry for images", |context, flags| {
@@ -40,80 +39,16 @@ pub(super) fn definition() -> CommandDefinition {
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let (host, term) = split_term(&flags.argument(0))?;
-    let limit = match flags.number("limit") {
-        None | Some(0) => DEFAULT_LIMIT,
-        Some(limit) if (1..=100).contains(&limit) => limit,
-        Some(limit) => return Err(Failure::daemon(format!("limit {limit} is outside the range of [1, 100]"))),
-    };
-    let filter = Filter::parse(filters::parse(flags))?;
-    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-    let mut found = context.client()?.search(&host, &term, limit).await?;
-    found.retain(|image| filter.accepts(image));
+    let filters = filters::parse(flags);
+    if filters.iter().any(|(key, _)| key == "is-automated") {
+        complain(
+            "WARNING: the \"is-automated\" filter is deprecated, and searching for \"is-automated=true\" will not yield any results in future.",
+        );
+    }
+    let request = SearchRequest { term: flags.argument(0), limit: flags.number("limit").unwrap_or(0), filters };
+    let found = search(context.client()?, &request).await?;
     let format = flags.text("format").unwrap_or_else(|| "table".to_owned());
     print(&render(&found, &format, flags.is_set("no-trunc"))?)
-}
-
-/// The registry and what is looked for there.
-fn split_term(text: &str) -> Outcome<(Host, String)> {
-    if text.contains("://") {
-        return Err(Failure::daemon(format!(
-            "invalid repository name: repository name ({text}) should not have a scheme"
-        )));
-    }
-    let is_host = |first: &str| first == "localhost" || first.contains(['.', ':']);
-    let (host, term) = match text.split_once('/') {
-        Some((first, rest)) if is_host(first) => (first, rest),
-        _ => ("docker.io", text),
-    };
-    let host = host.parse::<Host>().map_err(|cause| Failure::daemon(cause.to_string()))?;
-    Ok((host, term.to_owned()))
-}
-
-#[derive(Debug, Default)]
-struct Filter {
-    is_official: Option<bool>,
-    is_automated: Option<bool>,
-    stars: u64,
-}
-
-impl Filter {
-    fn parse(given: Vec<(String, String)>) -> Outcome<Filter> {
-        let mut filter = Filter::default();
-        let invalid = |key: &str, value: &str| Failure::daemon(format!("invalid filter '{key}=[{value}]'"));
-        let parse_bool = |key: &str, value: &str| match value {
-            "true" | "1" => Ok(true),
-            "false" | "0" => Ok(false),
-            _ => Err(invalid(key, value)),
-        };
-        for (key, value) in given {
-            match key.as_str() {
-                "is-official" => filter.is_official = Some(parse_bool(&key, &value)?),
-                "is-automated" => {
-                    complain(
-                        "WARNING: the \"is-automated\" filter is deprecated, and searching for \"is-automated=true\" will not yield any results in future.",
-                    );
-                    filter.is_automated = Some(parse_bool(&key, &value)?);
-                }
-                "stars" => {
-                    let stars: u64 = value.parse().map_err(|_| {
-                        Failure::daemon(format!(
-                            "invalid filter 'stars={value}': strconv.Atoi: parsing {value:?}: invalid syntax"
-                        ))
-                    })?;
-                    filter.stars = filter.stars.max(stars);
-                }
-                _ => return Err(Failure::daemon(format!("invalid filter '{key}'"))),
-            }
-        }
-        Ok(filter)
-    }
-
-    fn accepts(&self, image: &FoundImage) -> bool {
-        self.is_official.is_none_or(|wanted| wanted == image.is_official)
-            && self.is_automated.is_none_or(|wanted| wanted == image.is_automated)
-            && image.star_count >= self.stars
-    }
 }
 
 fn render(found: &[FoundImage], format: &str, is_whole: bool) -> Outcome<String> {
@@ -142,21 +77,6 @@ fn row(image: &FoundImage, is_whole: bool, is_json: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn terms_with_a_registry() {
-        for (text, host, term) in [
-            ("redis", "docker.io", "redis"),
-            ("me/app", "docker.io", "me/app"),
-            ("registry.example.com/me/app", "registry.example.com", "me/app"),
-            ("localhost:5000/app", "localhost:5000", "app"),
-        ] {
-            let (found, rest) = split_term(text).unwrap();
-            assert_eq!((found.as_str(), rest.as_str()), (host, term), "{text}");
-        }
-        let refused = split_term("https://x").unwrap_err().message;
-        assert!(refused.ends_with("repository name (https://x) should not have a scheme"), "{refused}");
-    }
 
     #[test]
     fn the_table() {

@@ -14,6 +14,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use strata_store::{EventRow, ReadTxn, Store, VolumeRow, fault};
 
 use crate::container::{random_id, short_id};
@@ -59,6 +60,26 @@ pub struct VolumeInfo {
     pub document: VolumeDocument,
     /// How many containers mount it.
     pub links: usize,
+}
+
+impl VolumeInfo {
+    /// As docker's API shows it.
+    pub fn json(&self) -> Value {
+        let created = jiff::Timestamp::from_second(self.created / 1_000_000_000).unwrap_or_default();
+        let mut labels = self.document.labels.clone();
+        if self.is_anonymous {
+            labels.get_or_insert_default().insert("com.docker.volume.anonymous".into(), String::new());
+        }
+        json!({
+            "CreatedAt": strata_format::timestamp::to_rfc3339(created),
+            "Driver": "local",
+            "Labels": labels,
+            "Mountpoint": self.mountpoint.display().to_string(),
+            "Name": self.name,
+            "Options": self.document.options,
+            "Scope": "local",
+        })
+    }
 }
 
 /// Where the files of a volume lie.

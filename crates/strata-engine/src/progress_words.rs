@@ -1,20 +1,28 @@
-//! What docker calls the states of a layer.
+//! What docker calls the states of a layer, and the names of layers in a push.
 
-use strata_transfer::Phase;
+use std::collections::{HashMap, HashSet};
+
+use strata_model::{DiffId, Digest};
+use strata_transfer::{Phase, ProgressEvent};
 
 /// In whose words progress is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Words {
+pub enum Words {
+    /// Of a pull.
     Pull,
+    /// Of a push.
     Push,
+    /// Of a load.
     Load,
+    /// Of a save.
     Save,
+    /// Of a copy between places.
     Copy,
 }
 
 impl Words {
     /// The status of a phase; empty when there is nothing to say.
-    pub(crate) fn status(self, phase: Phase) -> String {
+    pub fn status(self, phase: Phase) -> String {
         let text = match (self, phase) {
             (_, Phase::Retrying { seconds: 1 }) => "Retrying in 1 second",
             (_, Phase::Retrying { seconds }) => return format!("Retrying in {seconds} seconds"),
@@ -42,7 +50,7 @@ impl Words {
     }
 
     /// The lines that a phase is worth when output is piped: those without a moving bar.
-    pub(crate) fn plain(self, phase: Phase) -> Vec<String> {
+    pub fn plain(self, phase: Phase) -> Vec<String> {
         match (self, phase) {
             (_, Phase::Downloading | Phase::Uploading | Phase::Extracting) | (Words::Load | Words::Save, _) => {
                 Vec::new()
@@ -54,6 +62,61 @@ impl Words {
             _ => vec![self.status(phase)],
         }
     }
+}
+
+/// Which blobs are shown, and under which names.
+#[derive(Clone, Debug)]
+pub enum Shown {
+    /// All but the first, which is the configuration: the mover tells of it before the layers. Named by their digests.
+    Layers,
+    /// These, by what docker calls them.
+    Known(HashMap<Digest, String>),
+    /// All.
+    All,
+}
+
+/// Names the blobs of one transfer as its events come.
+#[derive(Clone, Debug)]
+pub struct LayerNames {
+    shown: Shown,
+    configuration: Option<Digest>,
+    /// Whether the image's configuration was here already: then layers that are here are no news.
+    is_known: bool,
+}
+
+impl LayerNames {
+    /// For a transfer of which these blobs are shown.
+    pub fn new(shown: Shown) -> LayerNames {
+        LayerNames { shown, configuration: None, is_known: false }
+    }
+
+    /// The name of the event's blob; `None` for what is not shown.
+    pub fn name(&mut self, event: &ProgressEvent) -> Option<String> {
+        let name = match &self.shown {
+            Shown::All => Some(event.digest.short()),
+            Shown::Known(names) => names.get(&event.digest).cloned(),
+            Shown::Layers => {
+                let configuration = *self.configuration.get_or_insert(event.digest);
+                if configuration == event.digest {
+                    self.is_known |= event.phase == Phase::Existed;
+                    return None;
+                }
+                Some(event.digest.short())
+            }
+        };
+        name.filter(|_| !self.is_known || event.phase != Phase::Existed)
+    }
+}
+
+/// The names under which docker shows the layers of a push: their diff IDs.
+pub fn diff_id_names(layers: &[(Digest, DiffId)]) -> HashMap<Digest, String> {
+    layers.iter().map(|(blob, diff_id)| (*blob, diff_id.0.short())).collect()
+}
+
+/// Distinct layers in docker's order, the topmost first.
+pub fn topmost_first(layers: &[(Digest, DiffId)]) -> Vec<(Digest, DiffId)> {
+    let mut seen = HashSet::new();
+    layers.iter().rev().filter(|(blob, _)| seen.insert(*blob)).copied().collect()
 }
 
 #[cfg(test)]
