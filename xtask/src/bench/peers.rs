@@ -27,7 +27,14 @@ pub enum Task<'a> {
     DiskUsage,
     Inspect(&'a str),
     History(&'a str),
+    /// A container that does nothing, to its end and its removal.
+    Run(&'a str),
+    /// [`MANY`] containers that wait, each started in the background, then all removed.
+    RunMany(&'a str),
 }
+
+/// How many containers [`Task::RunMany`] starts.
+pub const MANY: usize = 100;
 
 /// Where a tool's commands run: here, or behind words that enter another tree.
 #[derive(Clone, Default)]
@@ -122,6 +129,8 @@ impl Tool for Strata {
             Task::DiskUsage => self.command(&["system", "df"]),
             Task::Inspect(image) => self.command(&["inspect", image]),
             Task::History(image) => self.command(&["history", image]),
+            Task::Run(image) => self.command(&run(image)),
+            Task::RunMany(image) => run_many(image, |arguments| self.command(arguments)),
         }])
     }
 }
@@ -195,6 +204,8 @@ impl Tool for Docker {
             Task::List => self.docker(&["images"]),
             Task::Inspect(image) => self.docker(&["inspect", image]),
             Task::History(image) => self.docker(&["history", image]),
+            Task::Run(image) => self.docker(&run(image)),
+            Task::RunMany(image) => run_many(image, |arguments| self.docker(arguments)),
         }])
     }
 
@@ -260,8 +271,29 @@ impl Tool for Podman {
             Task::List => self.podman(&["images"]),
             Task::Inspect(image) => self.podman(&["inspect", image]),
             Task::History(image) => self.podman(&["history", image]),
+            Task::Run(image) => self.podman(&run(image)),
+            Task::RunMany(image) => run_many(image, |arguments| self.podman(arguments)),
         }])
     }
+}
+
+fn run(image: &str) -> [&str; 6] {
+    ["run", "--rm", "--network", "none", image, "true"]
+}
+
+/// One command that runs the others one after the other, so that their start is counted once for each.
+fn run_many(image: &str, tool: impl Fn(&[&str]) -> Command) -> Command {
+    let names: Vec<String> = (0..MANY).map(|number| format!("bench-{number}")).collect();
+    let mut script = "set -e\n".to_owned();
+    for name in &names {
+        let start = tool(&["run", "-d", "--network", "none", "--name", name, image, "sleep", "600"]);
+        script.push_str(&(process::shown(&start) + "\n"));
+    }
+    let all = ["rm", "-f"].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>();
+    script.push_str(&process::shown(&tool(&all)));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]);
+    shell
 }
 
 /// containerd with its own client `ctr`, unpacking into overlayfs snapshots.
@@ -329,7 +361,7 @@ impl Tool for Containerd {
             Task::List => self.ctr(&["images", "ls"]),
             Task::Mount(image, directory) => self.ctr(&["images", "mount", image, path(directory)]),
             Task::Unmount(_, directory) => self.ctr(&["images", "unmount", "--rm", path(directory)]),
-            Task::Inspect(_) | Task::History(_) | Task::DiskUsage => return None,
+            Task::Inspect(_) | Task::History(_) | Task::DiskUsage | Task::Run(_) | Task::RunMany(_) => return None,
         }])
     }
 

@@ -138,6 +138,10 @@ fn verdict(row: &Row, target: Target) -> Option<Verdict> {
             let answer = row.find("registry's answer")?.median()?;
             milliseconds(own - answer, limit, " beyond the registry's answer")
         }
+        Target::BeyondRunc(limit) => {
+            let bare = row.find("runc")?.median()?;
+            milliseconds(own - bare, limit, " beyond runc run")
+        }
     })
 }
 

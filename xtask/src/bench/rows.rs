@@ -33,6 +33,8 @@ pub enum Target {
     Milliseconds(f64),
     /// At most this many milliseconds more than the registry's answer.
     BeyondRegistry(f64),
+    /// At most this many milliseconds more than runc takes for a bundle that is ready.
+    BeyondRunc(f64),
 }
 
 /// One row of the results.
@@ -58,6 +60,8 @@ impl Row {
             "load" => &[Target::OfDocker(0.2)],
             "save" => &[Target::OfDocker(0.15), Target::OfCopy(1.5)],
             "rmi" => &[Target::Milliseconds(20.0)],
+            "run" => &[Target::BeyondRunc(15.0), Target::OfFastestPeer(0.25)],
+            "run-100" => &[Target::OfFastestPeer(0.25)],
             _ => &[],
         }
     }
@@ -117,6 +121,14 @@ pub fn plan(small: bool) -> Vec<(String, String)> {
     for kind in ["mount", "load", "save", "rmi"] {
         rows.extend(names().filter(several).map(|name| (format!("{kind}/{name}"), name.to_owned())));
     }
+    // What starts must not take longer for a large image, or one of many layers.
+    rows.extend(
+        ["busybox:1", "layers30:1", "nginx:1.22", "large:1"].map(|name| (format!("run/{name}"), name.to_owned())),
+    );
+    rows.push(("run-100/busybox:1".to_owned(), "busybox:1".to_owned()));
+    if small {
+        rows.retain(|(id, name)| !id.starts_with("run") || names().any(|of_corpus| of_corpus == name));
+    }
     rows.extend(hub::ROWS.map(|id| (id.to_owned(), String::new())));
     rows
 }
@@ -137,6 +149,8 @@ impl Field {
             "df" => self.on_present(&image, |_| Task::DiskUsage),
             "mount" => self.mount(&image)?,
             "rmi" => self.remove(&image, &mut notes),
+            "run" => self.run(&image)?,
+            "run-100" => self.run_many(&image),
             "hub" => self.registry(id, &mut notes)?,
             other => bail!("no such row: {other}"),
         };
@@ -213,6 +227,47 @@ impl Field {
             }
         });
         race(entries.collect(), self.runs.max(SHORT_RUNS))
+    }
+
+    /// Containers that do nothing; beside them what runc alone takes.
+    fn run(&self, image: &str) -> Result<Vec<Series>> {
+        let mut series = self.on_present(image, Task::Run);
+        let bundle = self.stores.join("bundle");
+        prepare_bundle(&self.strata, image, &bundle)?;
+        let runc = Entry {
+            tool: "runc".into(),
+            prepare: Box::new(|| Ok(())),
+            measure: Box::new(|| {
+                let mut command = Command::new("runc");
+                command
+                    .arg("--root")
+                    .arg(self.stores.join("run/runc"))
+                    .args(["run", "--bundle"])
+                    .arg(&bundle)
+                    .arg("bench");
+                sample(vec![command])
+            }),
+        };
+        series.extend(race(vec![runc], self.runs.max(SHORT_RUNS)));
+        std::fs::remove_dir_all(&bundle)?;
+        Ok(series)
+    }
+
+    fn run_many(&self, image: &str) -> Vec<Series> {
+        let entries = self.tools().filter(|tool| tool.commands(&Task::RunMany(image)).is_some()).map(|tool| {
+            let mut pulled = false;
+            Entry {
+                tool: tool.name().into(),
+                prepare: Box::new(move || {
+                    if !std::mem::replace(&mut pulled, true) {
+                        timed(tool, &Task::Pull(image))?;
+                    }
+                    settle()
+                }),
+                measure: Box::new(move || timed(tool, &Task::RunMany(image))),
+            }
+        });
+        race(entries.collect(), self.runs)
     }
 
     fn thousand_tags(&self, image: &str) -> Result<Vec<Series>> {
@@ -371,6 +426,22 @@ fn timed(tool: &dyn Tool, task: &Task<'_>) -> Result<Sample> {
     let mut sample = sample(commands)?;
     daemons.add_to(&mut sample);
     Ok(sample)
+}
+
+/// The files of an image with runc's own configuration, that runs `true` without a terminal.
+fn prepare_bundle(strata: &Strata, image: &str, bundle: &Path) -> Result<()> {
+    let _ = std::fs::remove_dir_all(bundle);
+    let (rootfs, archive) = (bundle.join("rootfs"), bundle.join("rootfs.tar"));
+    std::fs::create_dir_all(&rootfs)?;
+    crate::process::capture(strata.command(&["export", "-o"]).arg(&archive).arg(image))?;
+    crate::process::capture(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&rootfs))?;
+    std::fs::remove_file(&archive)?;
+    crate::process::capture(Command::new("runc").args(["spec", "--bundle"]).arg(bundle))?;
+    let path = bundle.join("config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = json!(["true"]);
+    Ok(std::fs::write(&path, config.to_string())?)
 }
 
 /// Lets what earlier runs left to be written reach the disk, so that nobody waits for another's bytes.

@@ -35,6 +35,8 @@ pub struct Images {
     pub programs: Vec<(&'static str, String)>,
     /// Names of `DATA` that were found; also their names in the layout.
     pub data: Vec<&'static str>,
+    /// Whether there is a server, as `web`: awk makes none.
+    pub has_web: bool,
 }
 
 /// Writes all images as one OCI layout.
@@ -75,9 +77,14 @@ pub fn compose(folder: &Path) -> Result<Images> {
         });
         layout.image(&format!("app-{version}"), &[&base, &tools, &library, layer], &settings)?;
     }
+    let web = web(&language, path);
+    if let Some((files, settings)) = &web {
+        let site = layout.layer(files, ago(20)?, "COPY site /srv/web # buildkit")?;
+        layout.image("web", &[&base, &tools, &library, &site], settings)?;
+    }
     let programs = programs(&mut layout, [&base, &tools], path, ago(24 * 4)?)?;
     let data = data(&mut layout, ago(24 * 30)?)?;
-    Ok(Images { layout: directory, programs, data })
+    Ok(Images { layout: directory, programs, data, has_web: web.is_some() })
 }
 
 fn programs(
@@ -123,6 +130,44 @@ fn data(layout: &mut Layout, created: Timestamp) -> Result<Vec<&'static str>> {
         found.push(*name);
     }
     Ok(found)
+}
+
+/// The port that the server listens on in its container.
+pub const WEB_PORT: &str = "8000";
+/// The page that it serves.
+pub const WEB_PAGE: &str = "/srv/web/index.html";
+/// What the page of the image says.
+pub const WEB_TEXT: &str = "served by a container of the demo";
+
+const PERL_SERVER: &str = r#"use IO::Socket::INET;
+my $server = IO::Socket::INET->new(LocalPort => 8000, Listen => 16, ReuseAddr => 1) or die "cannot listen: $@";
+$SIG{TERM} = sub { exit 0 };
+while (my $client = $server->accept) {
+    while (my $line = <$client>) { last if $line =~ /^\r?$/ }
+    open(my $file, '<', '/srv/web/index.html') or die "no page: $!";
+    my $page = do { local $/; <$file> };
+    print $client "HTTP/1.0 200 OK\r\nContent-Type: text/html\r\n\r\n$page";
+    close $client;
+}
+"#;
+
+/// A server of one page, in the language that there is.
+fn web(language: &machine::Runtime, path: &str) -> Option<(Files, serde_json::Value)> {
+    let mut files = Files::default();
+    files.file(WEB_PAGE.trim_start_matches('/'), 0o644, format!("<h1>{WEB_TEXT}</h1>\n"));
+    let command: &[&str] = match language.program {
+        "perl" => {
+            files.file("srv/web/server.pl", 0o644, PERL_SERVER);
+            &["perl", "/srv/web/server.pl"]
+        }
+        "python3" => &["python3", "-m", "http.server", "--directory", "/srv/web", WEB_PORT],
+        _ => return None,
+    };
+    let settings = json!({
+        "Env": [path], "WorkingDir": "/srv/web", "Cmd": command, "ExposedPorts": {format!("{WEB_PORT}/tcp"): {}},
+        "Labels": {"org.opencontainers.image.title": "web"},
+    });
+    Some((files, settings))
 }
 
 fn application(version: &str, program: &str) -> Files {

@@ -33,7 +33,7 @@ const PEOPLE: [&str; 12] =
 /// Organizations, and what they are called in full; the first is a verified publisher.
 const ORGANIZATIONS: [(&str, &str); 2] = [("acme", "Acme Corporation"), ("northwind", "Northwind Traders")];
 /// What the course uses.
-fn course() -> Vec<Entry> {
+fn course(has_web: bool) -> Vec<Entry> {
     let entry = |owner, repository, tags: &[(&'static str, &str)], description, stars, pulls| Entry {
         owner,
         repository,
@@ -44,7 +44,8 @@ fn course() -> Vec<Entry> {
         pulls,
         is_shown: true,
     };
-    vec![
+    let web = entry("admin", "library/web", &[("web", "1"), ("web", "latest")], "A server of one page.", 7, 150);
+    let mut entries = vec![
         Entry {
             categories: &["operating-systems"],
             ..entry(
@@ -70,7 +71,9 @@ fn course() -> Vec<Entry> {
         ),
         entry("bob", "bob/app-base", &[("base", "mine")], "What bob starts his applications from.", 1, 3),
         entry("carol", "carol/app", &[("app-1.0", "old")], "Carol's copy of the application.", 0, 1),
-    ]
+    ];
+    entries.extend(has_web.then_some(web));
+    entries
 }
 
 /// What fills the other shelves.
@@ -183,7 +186,7 @@ const PRIVATE: [&str; 1] = ["acme/internal-tools"];
 /// Makes accounts and fills the hub from the images.
 pub fn seed(hub: &Hub, terminal: &Terminal, images: &Images) -> Result<()> {
     accounts(hub)?;
-    let entries: Vec<Entry> = course().into_iter().chain(shelves(images)).collect();
+    let entries: Vec<Entry> = course(images.has_web).into_iter().chain(shelves(images)).collect();
     let mut accounts = HashMap::new();
     for entry in &entries {
         if !accounts.contains_key(entry.owner) {

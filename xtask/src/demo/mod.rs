@@ -1,9 +1,11 @@
 //! `demo`: the images part of a container course, walked with `strata` on images made of this machine's own files.
 //!
 //! Builds the binary, starts its hub on loopback, seeds a library, and then shows each command with its real output.
-//! Needs no network, no other service and no root; everything lies in one temporary folder, removed at the end
+//! Needs no network, no other service and no root, but for the last chapter, containers, which says what it leaves out
+//! without; everything lies in one temporary folder, removed at the end
 //! unless `--keep` is given. Any command that fails, or that does not show what the course says, ends the demo.
 
+mod containers;
 pub mod hub;
 mod images;
 mod library;
@@ -51,14 +53,19 @@ pub fn built() -> Result<PathBuf> {
 
 fn walk(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<()> {
     let registry = &hub.address;
-    let layout = fill(terminal, hub, folder)?.layout;
+    let images = fill(terminal, hub, folder)?;
+    let layout = &images.layout;
     let app = |tag: &str| format!("{registry}/acme/app:{tag}");
     finds(terminal, registry)?;
     pulls(terminal, registry)?;
     looks(terminal, &app("1.0"))?;
     tags(terminal, &app("1.0"), &app("1.1"))?;
     archives(terminal, &app("1.1"), folder)?;
-    sharing(terminal, registry, &layout)
+    sharing(terminal, registry, layout)?;
+    match images.has_web {
+        true => containers::walk(terminal, &format!("{registry}/web:1")),
+        false => Ok(terminal.say("No containers: without perl or python there is no server to run.")),
+    }
 }
 
 /// Fills a hub as the demo does.
@@ -163,6 +170,7 @@ fn next_steps(strata: &Path) {
 What to try next
   {strata} pull debian:12-slim                    from a registry on the network
   {strata} image ls debian:12-slim /etc           look inside without a container
+  {strata} run --rm -it debian:12-slim bash       a container, without a daemon
   {strata} hub serve                              a hub for this machine; docker, podman and skopeo can push to it
   {strata} system df -v                           what is on disk, and what sharing saves
   ln -s {strata} ~/bin/docker                     the same program answers to docker's name
