@@ -142,6 +142,18 @@ impl Session {
         )
     }
 
+    pub(crate) fn registry_tags_needing(&self, repository: &str, digest: &Digest) -> Result<Vec<String>> {
+        self.rows(
+            "WITH RECURSIVE above(digest) AS (
+                 VALUES (?2)
+                 UNION SELECT e.parent FROM above a JOIN edges e ON e.child = a.digest AND e.role <> 'subject'
+                 JOIN registry_links p ON p.repository = ?1 AND p.digest = e.parent AND p.kind = 'manifest')
+             SELECT tag FROM registry_tags WHERE repository = ?1 AND digest IN (SELECT digest FROM above) ORDER BY tag",
+            [repository, &digest.to_string()],
+            |row| row.get(0),
+        )
+    }
+
     pub(crate) fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>> {
         self.row(
             "SELECT e.parent FROM edges e JOIN registry_links p ON p.repository = ?1 AND p.digest = e.parent
@@ -160,18 +172,6 @@ impl Session {
     }
 
     /// '0' is the character after '/'.
-    pub(crate) fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
-        let sql = "SELECT COALESCE(SUM(size), 0) FROM objects WHERE digest IN
-                       (SELECT digest FROM registry_links WHERE repository > ?1 || '/' AND repository < ?1 || '0')";
-        Ok(self.row(sql, [namespace], |row| row.size(0))?.unwrap_or(0))
-    }
-
-    pub(crate) fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {
-        let sql = "SELECT repository, SUM(size) FROM registry_links JOIN objects USING (digest)
-                   GROUP BY repository ORDER BY SUM(size) DESC, repository LIMIT ?1";
-        self.rows(sql, [integer(limit as u64)], |row| Ok((row.get(0)?, row.size(1)?)))
-    }
-    /// '0' is the character after '/'.
     pub(crate) fn registry_repositories_below(
         &self,
         namespace: &str,
@@ -186,6 +186,18 @@ impl Session {
         )
     }
 
+    /// '0' is the character after '/'.
+    pub(crate) fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
+        let sql = "SELECT COALESCE(SUM(size), 0) FROM objects WHERE digest IN
+                       (SELECT digest FROM registry_links WHERE repository > ?1 || '/' AND repository < ?1 || '0')";
+        Ok(self.row(sql, [namespace], |row| row.size(0))?.unwrap_or(0))
+    }
+
+    pub(crate) fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {
+        let sql = "SELECT repository, SUM(size) FROM registry_links JOIN objects USING (digest)
+                   GROUP BY repository ORDER BY SUM(size) DESC, repository LIMIT ?1";
+        self.rows(sql, [integer(limit as u64)], |row| Ok((row.get(0)?, row.size(1)?)))
+    }
 
     /// Links, tags and reviews go with it, by their foreign keys.
     pub(crate) fn delete_registry_repository(&self, repository: &str) -> Result<bool> {

@@ -257,6 +257,10 @@ impl ReadTxn for Transaction {
         self.session().registry_tags_of(repository, digest)
     }
 
+    async fn registry_tags_needing(&self, repository: &str, digest: &Digest) -> Result<Vec<String>> {
+        self.session().registry_tags_needing(repository, digest)
+    }
+
     async fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>> {
         self.session().registry_parent(repository, child)
     }
@@ -265,12 +269,12 @@ impl ReadTxn for Transaction {
         self.session().registry_repositories_with(digest, limit)
     }
 
-    async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
-        self.session().registry_stored_bytes(namespace)
-    }
-
     async fn registry_repositories_below(&self, namespace: &str, digest: &Digest, limit: usize) -> Result<Vec<String>> {
         self.session().registry_repositories_below(namespace, digest, limit)
+    }
+
+    async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
+        self.session().registry_stored_bytes(namespace)
     }
 
     async fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {

@@ -9,6 +9,7 @@
 //! | `settings` | what the administrator writes |
 //! | `remote` | one registry: which names mean it, and the client that asks it |
 //! | `manifests` | a tag is asked for by `HEAD` when it is not fresh any more; a digest never again |
+//! | `lists` | tags and referrers, of the remote and of what is kept here |
 //! | `blobs` | where a blob comes from |
 //! | `fetch` | one blob on its way, and those who wait for it |
 //! | `evict` | what was not used for long goes |
@@ -24,6 +25,7 @@ mod blobs;
 mod error;
 mod evict;
 mod fetch;
+mod lists;
 mod manifests;
 mod remote;
 mod settings;
@@ -33,14 +35,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
-use strata_model::{Digest, Repository, Target};
-use strata_store::registry::{MirroredBlob, MirroredManifest, Place, Registry, RegistryError, Result, Upstream};
+use strata_model::{Descriptor, Digest, Repository, Target};
+use strata_store::registry::{
+    Listed, MirroredBlob, MirroredManifest, Page, Place, ReferrersPage, Registry, RegistryError, Result, Upstream,
+};
 
 pub use error::MirrorError;
 pub use settings::{ByteSize, MirrorSettings, Span, UpstreamSettings};
 
 use evict::Uses;
 use fetch::Fetches;
+use lists::Lists;
 use manifests::CheckedTags;
 use remote::Remote;
 use turns::Turns;
@@ -59,6 +64,8 @@ struct Inner {
     remotes: Vec<Arc<Remote>>,
     max_size: Option<u64>,
     tags: CheckedTags,
+    tag_lists: Lists<String>,
+    referrer_lists: Lists<Descriptor>,
     turns: Turns,
     fetches: Arc<Fetches>,
     uses: Uses,
@@ -104,8 +111,9 @@ impl Mirror {
         remotes.sort_by_key(|remote| std::cmp::Reverse(remote.prefix.as_deref().map_or(0, str::len)));
         let max_size = settings.max_size.map(|size| size.0);
         let (tags, turns, uses) = (CheckedTags::default(), Turns::default(), Uses::default());
-        let fetches = Arc::default();
-        Ok(Mirror { inner: Arc::new(Inner { registry, remotes, max_size, tags, turns, fetches, uses }) })
+        let (tag_lists, referrer_lists, fetches) = (Lists::default(), Lists::default(), Arc::default());
+        let inner = Inner { registry, remotes, max_size, tags, tag_lists, referrer_lists, turns, fetches, uses };
+        Ok(Mirror { inner: Arc::new(inner) })
     }
 
     /// How often manifests of each registry were wanted since this value was made, by its name.
@@ -145,5 +153,18 @@ impl Upstream for Mirror {
 
     async fn blob_size(&self, mirror: &Repository, digest: &Digest) -> Result<u64> {
         self.find_blob_size(self.remote_of(mirror)?, mirror, digest).await
+    }
+    async fn tags(&self, mirror: &Repository, last: Option<&str>, limit: usize) -> Result<Listed<Page>> {
+        self.list_tags(self.remote_of(mirror)?, mirror, last, limit).await
+    }
+
+    async fn referrers(
+        &self,
+        mirror: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+    ) -> Result<Listed<ReferrersPage>> {
+        self.list_referrers(self.remote_of(mirror)?, mirror, subject, artifact_type, last).await
     }
 }

@@ -17,9 +17,9 @@ use crate::error::is_refusal;
 use crate::remote::Remote;
 
 /// How long a remote may take to say what a tag points to when there is something old to serve.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// After a remote could not be asked, for so long what is old is served without asking again.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(crate) const PAUSE: Duration = Duration::from_secs(30);
 /// Tags of which is remembered when they were checked.
 const TAGS: usize = 65_536;
 
@@ -113,7 +113,7 @@ impl Mirror {
         }
         let Some(manifest) = kept else { return Err(Failure::Remote(failure).into_error(remote, mirror, &target)) };
         tracing::warn!(error = %failure, %mirror, %tag, "an old copy is served");
-        let stale = format!("registry {} {}: this copy may be out of date", remote.name(), in_words(failure.kind));
+        let stale = stale_warning(remote, failure.kind, "copy");
         self.inner.tags.put(mirror, tag, PAUSE.min(remote.fresh_for), Some(stale.clone()));
         Ok(MirroredManifest { manifest, stale: Some(stale) })
     }
@@ -231,9 +231,11 @@ fn fresh(manifest: StoredManifest) -> MirroredManifest {
     MirroredManifest { manifest, stale: None }
 }
 
-fn in_words(kind: ErrorKind) -> &'static str {
-    match kind {
+/// What a client is told when it gets what is here without the remote having been asked.
+pub(crate) fn stale_warning(remote: &Remote, kind: ErrorKind, what: &str) -> String {
+    let why = match kind {
         ErrorKind::RateLimited => "limits the rate of requests",
         _ => "cannot be reached",
-    }
+    };
+    format!("registry {} {why}: this {what} may be out of date", remote.name())
 }

@@ -460,3 +460,94 @@ async fn the_limit_of_size_takes_what_was_used_longest_ago() {
     }
     assert!(kept == [2, 3] || kept == [3], "{kept:?}");
 }
+
+/// Tags after `last`, whether more follow, and the warning.
+async fn tags(setup: &Setup, last: Option<&str>, limit: usize) -> Result<(Vec<String>, bool, Option<String>), String> {
+    let listed = setup.mirror.tags(&setup.name("a/b"), last, limit).await.map_err(|error| error.to_string())?;
+    Ok((listed.list.entries, listed.list.more, listed.stale))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_the_upstream_are_listed_with_those_that_are_here() {
+    let setup = Setup::new("fresh_for = \"0s\"");
+    assert!(tags(&setup, None, 9).await.unwrap_err().contains("is not known"));
+    let (here, new) = (Image::small("here"), Image::small("new"));
+    setup.upstream.add_image("a/b", "2", &here);
+    setup.pull("a/b", "2").await.unwrap();
+    for tag in ["1", "3", "4"] {
+        setup.upstream.add_image("a/b", tag, &new);
+    }
+    let strings = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    assert_eq!(tags(&setup, None, 9).await.unwrap(), (strings(&["1", "2", "3", "4"]), false, None));
+    assert_eq!(tags(&setup, None, 3).await.unwrap(), (strings(&["1", "2", "3"]), true, None));
+    assert_eq!(tags(&setup, Some("1"), 3).await.unwrap(), (strings(&["2", "3", "4"]), false, None));
+    assert_eq!(tags(&setup, None, 0).await.unwrap(), (vec![], false, None));
+
+    setup.upstream.fault(FaultRule::new("/", Fault::Status(503, vec![])));
+    let (listed, more, stale) = tags(&setup, None, 9).await.unwrap();
+    assert_eq!((listed, more), (strings(&["2"]), false));
+    assert!(stale.is_some_and(|stale| stale.contains("docker.io cannot be reached: this list may be out of date")));
+    let nothing_here = setup.mirror.tags(&setup.name("a/other"), None, 9).await.unwrap_err();
+    assert!(matches!(nothing_here, RegistryError::Upstream { .. }), "{nothing_here}");
+    setup.upstream.heal();
+    setup.upstream.fault(FaultRule::new("/tags/", Fault::Status(403, vec![])));
+    assert_eq!(tags(&setup, None, 9).await.unwrap(), (strings(&["2"]), false, None), "what is here is no secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_page_by_page_makes_one_request() {
+    let setup = Setup::new("");
+    for number in 0..20 {
+        setup.upstream.add_image("a/b", &format!("{number:02}"), &Image::small("x"));
+    }
+    let (mut last, mut found) = (None::<String>, Vec::new());
+    loop {
+        let (page, more, _) = tags(&setup, last.as_deref(), 3).await.unwrap();
+        last = page.last().cloned();
+        found.extend(page);
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(found, (0..20).map(|number| format!("{number:02}")).collect::<Vec<_>>());
+    assert_eq!(setup.upstream.count("GET", "/tags/list"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn referrers_of_the_upstream_are_listed_with_those_that_are_here() {
+    let setup = Setup::new("fresh_for = \"0s\"");
+    let image = Image::small("subject");
+    setup.upstream.add_image("a/b", "1", &image);
+    let about = |kind: &str| {
+        let empty = serde_json::json!({ "mediaType": kind, "digest": Digest::of(b"{}"), "size": 2 });
+        let subject = serde_json::to_value(image.descriptor()).unwrap();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "artifactType": kind,
+            "config": empty, "layers": [empty], "subject": subject,
+        });
+        manifest.to_string().into_bytes()
+    };
+    let (signature, bill) = (about("test/signature"), about("test/bill"));
+    let media_type = strata_model::MediaType::OCI_MANIFEST;
+    setup.upstream.add_blob("a/b", Digest::of(b"{}"), b"{}".to_vec());
+    for manifest in [&signature, &bill] {
+        setup.upstream.add_manifest("a/b", &Digest::of(manifest).to_string(), &media_type, manifest);
+    }
+    setup.pull("a/b", &Digest::of(&bill).to_string()).await.unwrap();
+    let referrers = async |kind: Option<&str>, last: Option<Digest>| {
+        let name = setup.name("a/b");
+        let listed = setup.mirror.referrers(&name, &image.digest(), kind, last.as_ref()).await.unwrap();
+        assert_eq!(listed.list.next, None);
+        let digests: Vec<_> = listed.list.manifests.iter().map(|entry| entry.digest).collect();
+        (digests, listed.stale)
+    };
+    let mut both = [Digest::of(&signature), Digest::of(&bill)];
+    both.sort();
+    assert_eq!(referrers(None, None).await, (both.to_vec(), None));
+    assert_eq!(referrers(Some("test/signature"), None).await, (vec![Digest::of(&signature)], None));
+    assert_eq!(referrers(None, Some(both[0])).await, (vec![both[1]], None));
+    setup.upstream.fault(FaultRule::too_many_requests("/", 3600));
+    let (kept, stale) = referrers(None, None).await;
+    assert_eq!(kept, [Digest::of(&bill)]);
+    assert!(stale.is_some_and(|stale| stale.contains("limits the rate of requests: this list may be out of date")));
+}

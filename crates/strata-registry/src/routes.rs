@@ -30,6 +30,8 @@ use crate::service::{RegistryService, Search};
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+/// How often a change of tags looks again when others move them at the same time. Each time, one of them succeeded.
+const TAG_ATTEMPTS: usize = 256;
 
 /// What all requests share.
 struct Shared {

@@ -378,15 +378,18 @@ pub trait ReadTxn: ContainerReadTxn {
     async fn registry_tags(&self, repository: &str, last: Option<&str>, limit: usize) -> Result<Vec<RegistryTagRow>>;
     /// The tags of a repository that point to a manifest, sorted.
     async fn registry_tags_of(&self, repository: &str, digest: &Digest) -> Result<Vec<String>>;
+    /// The tags of a repository that need an object: they point to it, or to a manifest that refers to it as its
+    /// configuration, layer or entry, directly or through an index. Sorted.
+    async fn registry_tags_needing(&self, repository: &str, digest: &Digest) -> Result<Vec<String>>;
     /// A manifest of this repository that refers to an object as its configuration, layer or entry.
     async fn registry_parent(&self, repository: &str, child: &Digest) -> Result<Option<Digest>>;
     /// Repositories that link a digest, sorted, at most `limit`.
     async fn registry_repositories_with(&self, digest: &Digest, limit: usize) -> Result<Vec<String>>;
+    /// Those of them that are below `namespace/`.
+    async fn registry_repositories_below(&self, namespace: &str, digest: &Digest, limit: usize) -> Result<Vec<String>>;
     /// Bytes of all objects that repositories below `namespace/` link, each counted once. Reads every such link.
     async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64>;
     /// The repositories that hold most, with the bytes of what each links; at most `limit`. Reads every link.
-    /// Those of them that are below `namespace/`.
-    async fn registry_repositories_below(&self, namespace: &str, digest: &Digest, limit: usize) -> Result<Vec<String>>;
     async fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>>;
     /// What was done after the entry `after`, oldest first, at most `limit`: an outbox for whoever remembers where it was.
     async fn registry_history(&self, after: i64, limit: usize) -> Result<Vec<RegistryHistoryRow>>;

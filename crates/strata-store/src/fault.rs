@@ -45,6 +45,26 @@ pub const POINTS: &[&str] = &[
     "doomed-removed",
 ];
 
+/// Every point that only containers, volumes and networks pass.
+pub const CONTAINER_POINTS: &[&str] = &[
+    "container-directory-made",
+    "container-created",
+    "volume-filling",
+    "volumes-filled",
+    "container-planned",
+    "container-started",
+    "container-asked",
+    "container-removing",
+    "container-directory-removed",
+    "container-removed",
+    "volume-created",
+    "volume-forgotten",
+    "network-created",
+    "network-bridge-removed",
+    "network-connected",
+    "network-disconnected",
+];
+
 /// Every point that only a registry passes, in the order in which a push, its removal and the collection pass them.
 pub const REGISTRY_POINTS: &[&str] = &[
     "upload-begun",
@@ -61,3 +81,9 @@ pub const REGISTRY_POINTS: &[&str] = &[
     "doomed-half",
     "doomed-removed",
 ];
+
+/// Every point that only the record of an image that is shown in a directory passes: made, shown, taken away.
+pub const MOUNT_POINTS: &[&str] = &["mount-recorded", "mount-shown", "mount-taken-away"];
+
+/// Every point that only a webhook's delivery passes: queued, received, noted as such.
+pub const WEBHOOK_POINTS: &[&str] = &["deliveries-queued", "delivery-posted", "delivery-noted"];

@@ -36,7 +36,7 @@ pub use mirror::MirroredImage;
 pub use preview::RemovalPreview;
 pub use tags::{NewTag, Replaces};
 pub use uploads::{Upload, UploadId};
-pub use upstream::{MirrorName, MirroredBlob, MirroredManifest, Place, Upstream};
+pub use upstream::{Listed, MirrorName, MirroredBlob, MirroredManifest, Place, Upstream};
 
 use crate::Store;
 use uploads::RunningHashes;

@@ -4,15 +4,20 @@
 //! The snapshot is an object like any other, of a media type of our own; a newer one replaces it. It is not synced: a power
 //! cut may lose the last one, which matters only if the catalog is lost as well.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use strata_model::{Digest, ImageId, MediaType};
 
 use crate::gc::Collection;
 use crate::publish::doomed;
-use crate::{DigestNameRow, DoomedKind, LinkKind, NameRow, ReadTxn, Result, Store};
+use crate::{DigestNameRow, DoomedKind, LinkKind, NameRow, ReadTxn, Result, Store, StoreError};
 
 /// Media type of the snapshot.
 pub(crate) const NAMES: &str = "application/vnd.strata.names.v1+json";
+
+/// How often a server writes them.
+const SNAPSHOT: Duration = Duration::from_secs(300);
 
 /// How many repositories or tags are read at once.
 const PAGE: usize = 1_000;
@@ -77,6 +82,17 @@ impl Store {
             self.write_snapshot(media_type, &snapshot).await?;
         }
         Ok(())
+    }
+
+    /// Writes the names every few minutes for as long as it is polled. A failure is told to `failed`, and the next try comes
+    /// at its time.
+    pub async fn keep_snapshots(&self, failed: impl Fn(&StoreError)) {
+        loop {
+            tokio::time::sleep(SNAPSHOT).await;
+            if let Err(error) = self.snapshot_names().await {
+                failed(&error);
+            }
+        }
     }
 
     /// Whether the last snapshot says anything else.

@@ -6,9 +6,9 @@ use http::request::Parts;
 use http::{HeaderValue, Method};
 use serde_json::json;
 use strata_model::{Digest, ImageIndex, MediaType};
-use strata_store::registry::{Caller, Need, Page};
+use strata_store::registry::{Caller, Listed, Need, Page};
 
-use super::{Call, Shared, document, parse_digest};
+use super::{Call, Shared, document, parse_digest, set, warning};
 use crate::admission::admit;
 use crate::error::{Failure, Result};
 use crate::query::{Parameters, next_page};
@@ -22,8 +22,13 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// `GET …/tags/list`: end-8.
 pub(super) async fn tags(call: &Call<'_>) -> Result {
     let size = call.query.page_size()?;
-    let page = call.registry.tags(&call.repository, call.query.first("last"), size).await?;
+    let (last, repository) = (call.query.first("last"), &call.repository);
+    let Listed { list: page, stale } = match call.upstream() {
+        Some(upstream) => upstream.tags(repository, last, size).await?,
+        None => Listed { list: call.registry.tags(repository, last, size).await?, stale: None },
+    };
     let mut response = document(JSON, &json!({ "name": call.written.as_str(), "tags": page.entries }))?;
+    set(response.headers_mut(), stale.map(|text| warning(&text)).into_iter().collect());
     link(&mut response, &format!("/v2/{}/tags/list", call.written), size, &page);
     Ok(response)
 }
@@ -69,7 +74,14 @@ fn link(response: &mut Response, path: &str, size: usize, page: &Page) {
 pub(super) async fn referrers(call: &Call<'_>, subject: Digest) -> Result {
     let artifact_type = call.query.first("artifactType").filter(|wanted| !wanted.is_empty());
     let last = call.query.first("last").map(parse_digest).transpose()?;
-    let page = call.registry.referrers(&call.repository, &subject, artifact_type, last.as_ref()).await?;
+    let (repository, last) = (&call.repository, last.as_ref());
+    let Listed { list: page, stale } = match call.upstream() {
+        Some(upstream) => upstream.referrers(repository, &subject, artifact_type, last).await?,
+        None => {
+            let list = call.registry.referrers(repository, &subject, artifact_type, last).await?;
+            Listed { list, stale: None }
+        }
+    };
     let index = ImageIndex {
         schema_version: 2,
         media_type: Some(MediaType::OCI_INDEX),
@@ -79,6 +91,7 @@ pub(super) async fn referrers(call: &Call<'_>, subject: Digest) -> Result {
         annotations: Default::default(),
     };
     let mut response = document(INDEX, &index)?;
+    set(response.headers_mut(), stale.map(|text| warning(&text)).into_iter().collect());
     let headers = response.headers_mut();
     if artifact_type.is_some() {
         headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));

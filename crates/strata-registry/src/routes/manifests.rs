@@ -10,15 +10,13 @@ use strata_store::registry::{
     MirroredManifest, NewManifest, NewTag, PublishedManifest, Pull, PullAllowance, RegistryError, Replaces,
 };
 
-use super::{CONTENT_DIGEST, Call, content_headers, empty, is_not_modified, parse_digest, set, warning};
+use super::{CONTENT_DIGEST, Call, TAG_ATTEMPTS, content_headers, empty, is_not_modified, parse_digest, set, warning};
 use crate::admission::allowance_headers;
 use crate::body::Incoming;
 use crate::error::{Failure, Result};
 
 const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const TAG: HeaderName = HeaderName::from_static("oci-tag");
-/// How often a change of tags looks again when others move them at the same time. Each time, one of them succeeded.
-const TAG_ATTEMPTS: usize = 256;
 
 /// `GET`, `HEAD`: end-3. The stored bytes and type, whatever the client accepts.
 pub(super) async fn get(call: &Call<'_>, target: &str) -> Result {

@@ -7,10 +7,10 @@ use reqwest::StatusCode;
 use strata_model::{Digest, Repository, Target};
 use strata_registry::{RegistryRules, RegistryService};
 use strata_store::registry::{
-    Access, Action, Caller, Credentials, MirrorName, MirroredBlob, MirroredManifest, Need, Place, Pull, PullAllowance,
-    Refusal, RegistryError, Upstream,
+    Access, Action, Caller, Credentials, Listed, MirrorName, MirroredBlob, MirroredManifest, Need, Page, Place, Pull,
+    PullAllowance, ReferrersPage, Refusal, RegistryError, Upstream,
 };
-use strata_testkit::Image;
+use strata_testkit::{Image, Index};
 
 use crate::support::{Answer, Server};
 
@@ -223,11 +223,50 @@ async fn an_immutable_tag_stays() {
         let refused = refused.fails(StatusCode::FORBIDDEN, "DENIED");
         assert_eq!(refused.json()["errors"][0]["message"], "tag v1 is immutable");
     }
+    // Nor does what it needs.
+    let blob = |digest: &Digest| format!("/v2/public/app/blobs/{digest}");
+    for (digest, _) in one.blobs() {
+        let refused = send(&server, Some("alice"), "DELETE", &blob(&digest), b"").await;
+        let refused = refused.fails(StatusCode::FORBIDDEN, "DENIED");
+        assert_eq!(refused.json()["errors"][0]["message"], "tag v1 is immutable");
+        send(&server, Some("bob"), "HEAD", &blob(&digest), b"").await.is(StatusCode::OK);
+    }
+    let own = two.layers[0].digest();
+    send(&server, Some("alice"), "DELETE", &blob(&own), b"").await.is(StatusCode::ACCEPTED);
     for target in ["also", "latest", &digests[1]] {
         send(&server, Some("alice"), "DELETE", &manifest(target), b"").await.is(StatusCode::ACCEPTED);
     }
     let tags = send(&server, Some("bob"), "GET", "/v2/public/app/tags/list", b"").await;
     assert_eq!(tags.json()["tags"], serde_json::json!(["v1"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_immutable_tag_of_an_index_keeps_what_is_below() {
+    let server = Server::with_access(House::default()).await;
+    let image = Image::small("1");
+    push(&server, "public/app", &image.digest().to_string(), &image).await.is(StatusCode::CREATED);
+    let index = Index::new(vec![image.clone()]);
+    let put = |target: &str| {
+        let path = format!("/v2/public/app/manifests/{target}");
+        let request = server.request("PUT", &path).header("Authorization", "Basic alice");
+        request.header("Content-Type", index.media_type.as_str()).body(index.manifest.clone()).send()
+    };
+    Answer::of(put("v1").await.unwrap()).await.is(StatusCode::CREATED);
+    for path in [
+        format!("/v2/public/app/blobs/{}", image.layers[0].digest()),
+        format!("/v2/public/app/blobs/{}", image.id()),
+        format!("/v2/public/app/manifests/{}", index.digest()),
+    ] {
+        let refused = send(&server, Some("alice"), "DELETE", &path, b"").await.fails(StatusCode::FORBIDDEN, "DENIED");
+        assert_eq!(refused.json()["errors"][0]["message"], "tag v1 is immutable", "{path}");
+    }
+    // Whatever the index is tagged: it needs its entries.
+    let entry = format!("/v2/public/app/manifests/{}", image.digest());
+    let refused = send(&server, Some("alice"), "DELETE", &entry, b"").await;
+    let refused = refused.fails(StatusCode::METHOD_NOT_ALLOWED, "DENIED");
+    let message = format!("manifest {} belongs to index {}: delete that first", image.digest(), index.digest());
+    assert_eq!(refused.json()["errors"][0]["message"], message);
+    send(&server, Some("bob"), "GET", &entry, b"").await.is(StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,6 +336,25 @@ impl Upstream for Elsewhere {
 
     async fn blob_size(&self, mirror: &Repository, digest: &Digest) -> Result<u64, RegistryError> {
         Err(RegistryError::BlobUnknown { repository: mirror.to_string(), digest: *digest })
+    }
+
+    async fn tags(
+        &self,
+        mirror: &Repository,
+        _last: Option<&str>,
+        _limit: usize,
+    ) -> Result<Listed<Page>, RegistryError> {
+        Err(RegistryError::RepositoryUnknown(mirror.to_string()))
+    }
+
+    async fn referrers(
+        &self,
+        mirror: &Repository,
+        _subject: &Digest,
+        _artifact_type: Option<&str>,
+        _last: Option<&Digest>,
+    ) -> Result<Listed<ReferrersPage>, RegistryError> {
+        Err(RegistryError::RepositoryUnknown(mirror.to_string()))
     }
 }
 

@@ -470,6 +470,11 @@ async fn registry(catalog: &impl Catalog) {
     assert_eq!(txn.registry_links("b", LinkKind::Manifest).await.unwrap(), [digest("manifest")]);
     assert_eq!(txn.registry_links("b", LinkKind::Blob).await.unwrap(), [digest("blob")]);
     assert_eq!(txn.registry_parent("b", &digest("blob")).await.unwrap(), Some(digest("manifest")));
+    let needing = txn.registry_tags_of("b", &digest("manifest")).await.unwrap();
+    assert!(!needing.is_empty());
+    assert_eq!(txn.registry_tags_needing("b", &digest("blob")).await.unwrap(), needing);
+    assert_eq!(txn.registry_tags_needing("b", &digest("manifest")).await.unwrap(), needing);
+    assert_eq!(txn.registry_tags_needing("B", &digest("blob")).await.unwrap(), Vec::<String>::new());
     assert_eq!(txn.registry_parent("B", &digest("blob")).await.unwrap(), None);
     assert_eq!(txn.registry_tag("b", "v2").await.unwrap(), Some(digest("manifest")));
     assert_eq!(txn.registry_tag("b", "v3").await.unwrap(), None);
@@ -481,14 +486,14 @@ async fn registry(catalog: &impl Catalog) {
 
     assert_eq!(read(catalog).await.registry_tags_of("b", &digest("manifest")).await.unwrap().len(), 4);
     assert_eq!(read(catalog).await.registry_repositories_with(&digest("blob"), 2).await.unwrap(), ["B", "a/b"]);
+    let below =
+        async |namespace| read(catalog).await.registry_repositories_below(namespace, &digest("blob"), 9).await.unwrap();
+    assert_eq!((below("a").await, below("b").await), (vec!["a/b".to_owned()], vec![]));
     let mut txn = write(catalog).await;
     assert!(txn.delete_registry_tag("b", "v2").await.unwrap());
     assert!(!txn.delete_registry_tag("b", "v2").await.unwrap());
     assert!(txn.delete_registry_link("b", &digest("manifest")).await.unwrap());
     assert!(!txn.delete_registry_link("b", &digest("manifest")).await.unwrap());
-    let below =
-        async |namespace| read(catalog).await.registry_repositories_below(namespace, &digest("blob"), 9).await.unwrap();
-    assert_eq!((below("a").await, below("b").await), (vec!["a/b".to_owned()], vec![]));
     assert!(txn.registry_tags("b", None, 10).await.unwrap().is_empty());
     txn.commit().await.unwrap();
 }

@@ -69,14 +69,18 @@ impl Registry {
     }
 
     /// Takes a blob out of this repository, and removes it when nothing else holds it. A manifest that refers to it is left
-    /// incomplete, as the distribution specification has it.
+    /// incomplete, as the distribution specification has it; `tags` must be all that need it.
     ///
     /// # Errors
-    /// `BlobUnknown`.
-    pub async fn delete_blob(&self, repository: &Repository, digest: &Digest) -> Result<()> {
+    /// `BlobUnknown`; `TagMoved` when another tag needs it.
+    pub async fn delete_blob(&self, repository: &Repository, digest: &Digest, tags: &[String]) -> Result<()> {
         let mut txn = self.store.write("deleting a blob from a repository").await?;
         if txn.registry_link(repository.as_str(), digest).await? != Some(LinkKind::Blob) {
             return Err(blob_unknown(repository, digest));
+        }
+        let needing = txn.registry_tags_needing(repository.as_str(), digest).await?;
+        if let Some(tag) = needing.into_iter().find(|tag| !tags.contains(tag)) {
+            return Err(RegistryError::TagMoved { repository: repository.to_string(), tag });
         }
         txn.delete_registry_link(repository.as_str(), digest).await?;
         let collection = self.store.review(&mut *txn, vec![*digest]).await?;

@@ -53,6 +53,14 @@ impl Registry {
         Ok(self.store.read().await?.registry_tags_of(repository.as_str(), digest).await?)
     }
 
+    /// The tags that need an object: what they point to, or something below it.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub async fn tags_needing(&self, repository: &Repository, digest: &Digest) -> Result<Vec<String>> {
+        Ok(self.store.read().await?.registry_tags_needing(repository.as_str(), digest).await?)
+    }
+
     /// Sets a tag to a manifest that the repository has, as when a tag is rolled back.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use strata_model::{Digest, Repository, Target};
 
-use super::{Result, StoredManifest};
+use super::{Page, ReferrersPage, Result, StoredManifest};
 
 /// What a name means that a client wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,15 @@ pub struct MirroredManifest {
     /// The manifest.
     pub manifest: StoredManifest,
     /// Said to the client as a warning, when the upstream could not be asked and what is served may be old.
+    pub stale: Option<String>,
+}
+
+/// A list of a mirror.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// The list, or a page of it.
+    pub list: T,
+    /// Said to the client as a warning, when the upstream could not be asked and only what is here is listed.
     pub stale: Option<String>,
 }
 
@@ -77,4 +86,22 @@ pub trait Upstream: Send + Sync {
     /// # Errors
     /// As [`Upstream::blob`].
     async fn blob_size(&self, mirror: &Repository, digest: &Digest) -> Result<u64>;
+
+    /// At most `limit` tags after `last`: those of the upstream and those that are kept here.
+    ///
+    /// # Errors
+    /// `RepositoryUnknown`; `Upstream` when it cannot be asked and nothing is here.
+    async fn tags(&self, mirror: &Repository, last: Option<&str>, limit: usize) -> Result<Listed<Page>>;
+
+    /// The manifests that are about `subject`, of the upstream and of what is kept here; see [`super::Registry::referrers`].
+    ///
+    /// # Errors
+    /// When what is here cannot be read.
+    async fn referrers(
+        &self,
+        mirror: &Repository,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+    ) -> Result<Listed<ReferrersPage>>;
 }
