@@ -120,11 +120,13 @@ impl Hub {
     }
 
     /// Whether what a token was signed for is still so.
-    async fn has_present_roles(&self, name: &str, needs: &[Need<'_>]) -> Result<bool> {
+    async fn has_present_roles(&self, claims: &Claims, needs: &[Need<'_>]) -> Result<bool> {
         for need in needs {
-            if let Need::Repository(repository, action) = need
-                && self.present_role(name, repository.as_str()).await? < Some(required_role(*action))
-            {
+            let (repository, required) = match need {
+                Need::Identity | Need::Catalog => (None, Role::Read),
+                Need::Repository(repository, action) => (Some(repository.as_str()), required_role(*action)),
+            };
+            if self.present_role(claims, repository).await? < Some(required) {
                 return Ok(false);
             }
         }
@@ -146,7 +148,7 @@ impl Hub {
             Err(error) => return Err(failed(&error)),
         };
         let may = needs.iter().all(|need| covers(&claims, need));
-        if !may || !self.has_present_roles(&claims.sub, needs).await.map_err(|error| failed(&error))? {
+        if !may || !self.has_present_roles(&claims, needs).await.map_err(|error| failed(&error))? {
             return Err(self.challenge(credentials, needs, Some("insufficient_scope"), DENIED));
         }
         let account = Some(claims.sub.clone()).filter(|name| !name.is_empty());

@@ -7,7 +7,7 @@ use strata_model::{Repository, Tag};
 use strata_store::registry::{RegistryError, RemovalPreview};
 
 use crate::audit::AuditAction;
-use crate::records::{RepositoryRow, Role};
+use crate::records::{RepositoryRow, Role, WebhookRow};
 use crate::roles::{OFFICIAL, full_name, role_on};
 use crate::{
     CreatedWebhook, Hub, HubError, Identity, NewRepository, NewWebhook, Reach, RepositoryUpdate, Result, repositories,
@@ -158,10 +158,11 @@ impl Hub {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn switch_webhook_as(&self, who: &Identity, name: &str, id: &str, is_active: bool) -> Result<()> {
+    pub async fn switch_webhook_as(&self, who: &Identity, name: &str, id: &str, is_active: bool) -> Result<WebhookRow> {
         let name = self.administered(Some(who), name).await?.full_name();
         let webhook = self.set_webhook_active(&name, id, is_active).await?;
-        self.log_webhook(who, &name, json!({ "webhook": webhook.name, "is_active": is_active })).await
+        self.log_webhook(who, &name, json!({ "webhook": webhook.name, "is_active": is_active })).await?;
+        Ok(webhook)
     }
 
     /// Removes a webhook as an admin of the repository.

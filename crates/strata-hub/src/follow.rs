@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use strata_store::fault;
+
 use crate::{Hub, Result, audit, images, registry_reader};
 
 /// The hub's own place in the history.
@@ -40,6 +42,7 @@ impl Hub {
         audit::log_history(&mut *txn, &history).await?;
         txn.set_history_position(READER, last.sequence).await?;
         txn.commit().await?;
+        fault::point("deliveries-queued");
         Ok(history.len())
     }
 

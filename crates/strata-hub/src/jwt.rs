@@ -15,7 +15,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::records::SigningKeyRow;
-use crate::{Hub, HubError, Result, secrets};
+use crate::{Hub, HubError, Identity, Result, secrets};
 
 /// Who signs.
 const ISSUER: &str = "strata";
@@ -49,13 +49,19 @@ impl AccessEntry {
     }
 }
 
-/// What a session stands for.
+/// What was shown when a session or a token for the registry was got.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionClaim {
     /// The account's generation when it was signed.
     pub(crate) generation: i64,
     /// The access token that it was got with; `None` if it was a password.
     pub(crate) token: Option<String>,
+}
+
+impl SessionClaim {
+    pub(crate) fn of(identity: &Identity) -> SessionClaim {
+        SessionClaim { generation: identity.generation, token: identity.access_token().map(str::to_owned) }
+    }
 }
 
 /// What a token says.
@@ -76,6 +82,9 @@ pub(crate) struct Claims {
     /// Of a session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) session: Option<SessionClaim>,
+    /// Of a token for the registry; `None` for anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<SessionClaim>,
 }
 
 impl Claims {
@@ -92,6 +101,7 @@ impl Claims {
             jti: secrets::uuid()?,
             access: None,
             session: None,
+            origin: None,
         })
     }
 

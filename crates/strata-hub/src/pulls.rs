@@ -4,10 +4,11 @@
 //! [`Hub::flush_pulls`]: at most a few seconds. Memory is bounded: beyond so many different tags and digests, new ones are
 //! not counted until the next write.
 //!
-//! A pull of an image with several platforms reads an index and a manifest; it counts as one for the repository, whatever
-//! of it came by tag.
+//! Only GET counts, and an image with several platforms counts once for each platform that is pulled, as on Docker Hub: an
+//! index and an image of it are one pull of the repository, whatever of it came by tag. An index that is read alone is one,
+//! too: its client had the image. Since the image may come after the next write, that is decided one write later.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ struct PendingRepository {
     last: i64,
     tags: HashMap<String, Count>,
     digests: HashMap<Digest, Count>,
+    /// How often indexes were read before the last write whose images did not come until then.
+    waiting: HashMap<Digest, u64>,
 }
 
 #[derive(Default)]
@@ -82,6 +85,9 @@ impl Pending {
             for (digest, count) in counts.digests {
                 repository.digests.entry(digest).or_default().add(count.pulls, count.last);
             }
+            for (digest, reads) in counts.waiting {
+                *repository.waiting.entry(digest).or_default() += reads;
+            }
         }
         self.entries = self.repositories.values().map(|counts| counts.tags.len() + counts.digests.len()).sum();
     }
@@ -111,25 +117,39 @@ impl Hub {
         if pending.repositories.is_empty() {
             return Ok(0);
         }
-        let written = self.write_pulls(&pending.repositories).await;
-        if written.is_err() {
-            self.inner.pulls.locked().restore(pending.repositories);
+        match self.write_pulls(&pending.repositories).await {
+            Ok(waiting) => {
+                self.inner.pulls.locked().restore(waiting);
+                Ok(pending.repositories.len())
+            }
+            Err(error) => {
+                self.inner.pulls.locked().restore(pending.repositories);
+                Err(error)
+            }
         }
-        written
     }
 
-    async fn write_pulls(&self, repositories: &HashMap<String, PendingRepository>) -> Result<usize> {
+    /// Returns what is to be decided at the next write.
+    async fn write_pulls(
+        &self,
+        repositories: &HashMap<String, PendingRepository>,
+    ) -> Result<HashMap<String, PendingRepository>> {
         let mut txn = self.write("counting pulls").await?;
+        let mut undecided = HashMap::new();
         for (name, pending) in repositories {
             let Some(row) = txn.repository(name).await? else { continue };
-            let counts = counts(&*txn, name, row.id, pending).await?;
+            let (counts, waiting) = counts(&*txn, name, row.id, pending).await?;
             txn.add_pulls(std::slice::from_ref(&counts)).await?;
+            if !waiting.is_empty() {
+                let left = PendingRepository { last: pending.last, waiting, ..PendingRepository::default() };
+                undecided.insert(name.clone(), left);
+            }
             if let Some(row) = txn.repository(name).await? {
                 search::index_counts(&mut *txn, &row).await?;
             }
         }
         txn.commit().await?;
-        Ok(repositories.len())
+        Ok(undecided)
     }
 
     /// Writes counts every few seconds for as long as it is polled.
@@ -165,18 +185,50 @@ impl Hub {
     }
 }
 
-async fn counts(txn: &dyn HubWrite, name: &str, id: i64, pending: &PendingRepository) -> Result<PullCounts> {
-    let mut pulls = 0;
-    for (digest, count) in &pending.digests {
-        let known = txn.described_manifest(id, digest).await?;
-        let is_index = known.is_some_and(|manifest| MediaType::parse(&manifest.media_type).is_index());
-        pulls += if is_index { 0 } else { count.pulls };
+/// What is to be written of a repository, and the reads of indexes that are left for the next write.
+async fn counts(
+    txn: &dyn HubWrite,
+    name: &str,
+    id: i64,
+    pending: &PendingRepository,
+) -> Result<(PullCounts, HashMap<Digest, u64>)> {
+    let (mut images, mut indexes) = (HashMap::new(), Vec::new());
+    let read: HashSet<&Digest> = pending.digests.keys().chain(pending.waiting.keys()).collect();
+    for digest in read {
+        let reads = pending.digests.get(digest).map_or(0, |count| count.pulls);
+        match txn.described_manifest(id, digest).await? {
+            Some(manifest) if MediaType::parse(&manifest.media_type).is_index() => {
+                indexes.push((*digest, reads, manifest.images));
+            }
+            _ => drop(images.insert(*digest, reads)),
+        }
     }
-    Ok(PullCounts {
+    let mut pulls = images.values().sum();
+    let mut waiting = HashMap::new();
+    for (digest, reads, members) in indexes {
+        // Reads of images that came with as many reads of the index; returns how many of these came without.
+        let mut without_image = |mut reads: u64| {
+            for member in &members {
+                if let Some(left) = images.get_mut(&member.digest) {
+                    let matched = reads.min(*left);
+                    *left -= matched;
+                    reads -= matched;
+                }
+            }
+            reads
+        };
+        pulls += without_image(pending.waiting.get(&digest).copied().unwrap_or(0));
+        let undecided = without_image(reads);
+        if undecided > 0 {
+            waiting.insert(digest, undecided);
+        }
+    }
+    let counts = PullCounts {
         repository: name.to_owned(),
         pulls,
         last: pending.last,
         tags: pending.tags.iter().map(|(tag, count)| (tag.clone(), count.pulls, count.last)).collect(),
         digests: pending.digests.iter().map(|(digest, count)| (*digest, count.last)).collect(),
-    })
+    };
+    Ok((counts, waiting))
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use strata_model::Repository;
 
-use crate::jwt::{AccessEntry, Claims};
+use crate::jwt::{AccessEntry, Claims, SessionClaim};
 use crate::records::{RefreshTokenRow, Role, TokenScope};
 use crate::roles::{Reach, role_on};
 use crate::{Credential, Hub, HubError, HubRead, Identity, Result, secrets};
@@ -104,8 +104,11 @@ impl Hub {
     /// A token for what of the scopes may be had, perhaps nothing.
     ///
     /// # Errors
-    /// `Invalid` for too many scopes, or when the records fail.
+    /// `Invalid` for too many scopes; `Denied` for who shows such a token; or when the records fail.
     pub async fn registry_token(&self, identity: Option<&Identity>, request: &TokenRequest) -> Result<RegistryToken> {
+        if let Some(Identity { credential: Credential::RegistryToken { .. }, .. }) = identity {
+            return Err(HubError::Denied("a token of the registry gets no other".into()));
+        }
         let scopes: Vec<_> = request.scopes.iter().flat_map(|scopes| scopes.split_ascii_whitespace()).collect();
         if scopes.len() > MOST_SCOPES {
             return Err(HubError::Invalid { what: "scope", why: format!("more than {MOST_SCOPES} scopes") });
@@ -125,6 +128,7 @@ impl Hub {
         let scope = access.iter().map(|entry| format!("{}:{}:{}", entry.kind, entry.name, entry.actions.join(",")));
         let scope = scope.collect::<Vec<_>>().join(" ");
         claims.access = Some(access);
+        claims.origin = identity.map(SessionClaim::of);
         let token = self.sign(&claims).await?;
         let refresh_token = match identity {
             Some(identity) if request.offline => Some(self.make_refresh_token(identity, &request.client, now).await?),

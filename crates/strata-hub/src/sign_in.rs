@@ -197,7 +197,9 @@ impl Hub {
         if claims.session.is_some() {
             return sessions::identity(&*self.read().await?, &claims, self.now(), peer).await;
         }
-        by_registry_token(&claims, peer).ok_or_else(|| HubError::Unauthenticated("the token opens nothing".into()))
+        let is_good = self.present_role(&claims, None).await?.is_some();
+        let identity = by_registry_token(&claims, peer).filter(|_| is_good);
+        identity.ok_or_else(|| HubError::Unauthenticated("the token opens nothing".into()))
     }
 
     /// Notes in memory that an access token was used.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use strata_hub::records::{
     CategoryRow, ImmutableTags, RepositoryFilter, RepositoryOrder, RepositoryRow, Retention, Role,
 };
-use strata_hub::{AuditAction, Hub, NewRepository, RepositoryUpdate};
+use strata_hub::{Hub, NewRepository, RepositoryUpdate};
 
 use super::both;
 use super::documents::{missing, refusal, repository};
@@ -201,8 +201,7 @@ async fn create(
         full_description: new.full_description.unwrap_or_default(),
         is_private: new.is_private,
     };
-    let row = hub.create_repository(new).await?;
-    hub.log_repository(identity, AuditAction::REPOSITORY_CREATE, &full_name, json!({})).await?;
+    let row = hub.create_repository_as(identity, new).await?;
     Ok((StatusCode::CREATED, Json(detail(&hub, &asking, &row, role).await?)).into_response())
 }
 
@@ -244,31 +243,16 @@ async fn update(
         immutable_tags: update.immutable_tags_settings,
         retention: update.retention,
     };
-    let row = hub.update_repository(&row.full_name(), update).await?;
-    log(&hub, &asking, AuditAction::REPOSITORY_UPDATE, &row, json!({})).await?;
+    let identity = asking.0.as_ref().ok_or_else(|| refusal(&asking))?;
+    let row = hub.update_repository_as(identity, &row.full_name(), update).await?;
     Ok(Json(detail(&hub, &asking, &row, role).await?).into_response())
 }
 
 async fn remove(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result {
     let (row, _) = repository(&hub, &asking, &names, Role::Admin).await?;
-    let actor = asking.0.as_ref().map_or("", |identity| &identity.name);
-    hub.delete_repository(&row.full_name(), actor).await?;
-    log(&hub, &asking, AuditAction::REPOSITORY_DELETE, &row, json!({})).await?;
+    let identity = asking.0.as_ref().ok_or_else(|| refusal(&asking))?;
+    hub.delete_repository_as(identity, &row.full_name(), &row.full_name()).await?;
     Ok(StatusCode::ACCEPTED.into_response())
-}
-
-/// Notes in the audit log what was done to a repository.
-pub(super) async fn log(
-    hub: &Hub,
-    asking: &MaybeSigned,
-    action: AuditAction,
-    row: &RepositoryRow,
-    data: Value,
-) -> Result<()> {
-    match &asking.0 {
-        Some(identity) => Ok(hub.log_repository(identity, action, &row.full_name(), data).await?),
-        None => Ok(()),
-    }
 }
 
 async fn set_star(hub: &Hub, names: &(String, String), asking: &MaybeSigned, starred: bool) -> Result {

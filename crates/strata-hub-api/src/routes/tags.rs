@@ -16,8 +16,7 @@ use strata_model::Digest;
 use strata_store::RegistryAction;
 
 use super::both;
-use super::documents::{missing, repository};
-use super::repositories::log;
+use super::documents::{missing, refusal, repository};
 use crate::error::Result;
 use crate::identity::{Client, MaybeSigned};
 use crate::input::{Input, Page, Query};
@@ -189,10 +188,10 @@ async fn roll_back(
     Input(wanted): Input<RollBack>,
 ) -> Result {
     let (row, _) = repository(&hub, &asking, &(namespace, name), Role::Write).await?;
-    let actor = asking.0.as_ref().map_or("", |identity| &identity.name);
-    hub.roll_back_tag(&row, &tag, &wanted.digest, wanted.from, actor).await.map_err(missing)?;
+    let who = asking.0.as_ref().ok_or_else(|| refusal(&asking))?;
+    hub.roll_back_tag(&row, &tag, &wanted.digest, wanted.from, &who.name).await.map_err(missing)?;
     let data = json!({ "tag": tag, "digest": wanted.digest });
-    log(&hub, &asking, AuditAction::TAG_ROLLBACK, &row, data).await?;
+    hub.log_repository(who, AuditAction::TAG_ROLLBACK, &row.full_name(), data).await?;
     let tag = hub.tag(&row, &tag).await.map_err(missing)?;
     let pulled = last_pulls(&hub, &row, std::slice::from_ref(&tag)).await?;
     Ok(Json(document(&row, &tag, &pulled, now())).into_response())

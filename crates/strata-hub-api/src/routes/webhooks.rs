@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use strata_hub::records::{DeliveryRow, Role, WebhookRow};
-use strata_hub::{Hub, NewWebhook, WebhookEvent};
+use strata_hub::{Hub, Identity, NewWebhook, WebhookEvent};
 use utoipa::ToSchema;
 
 use super::administration::time;
@@ -143,7 +143,7 @@ pub(super) async fn create(
     let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
     let events = new.events.iter().map(|word| event(word)).collect::<Result<_>>()?;
     let new = NewWebhook { name: new.name, url: new.url, secret: new.secret, events };
-    let created = hub.create_webhook(&repository, &who, new).await?;
+    let created = hub.create_webhook_as(&who, &repository, new).await?;
     Ok((StatusCode::CREATED, Json(shown(created.webhook, Some(created.secret)))).into_response())
 }
 
@@ -178,8 +178,8 @@ pub(super) async fn update(
     asking: MaybeSigned,
     Input(update): Input<WebhookUpdateBody>,
 ) -> Result {
-    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
-    Ok(Json(shown(hub.set_webhook_active(&repository, &id, update.active).await?, None)).into_response())
+    let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
+    Ok(Json(shown(hub.switch_webhook_as(&who, &repository, &id, update.active).await?, None)).into_response())
 }
 
 #[utoipa::path(
@@ -192,8 +192,8 @@ pub(super) async fn remove(
     Path((namespace, name, id)): Path<(String, String, String)>,
     asking: MaybeSigned,
 ) -> Result {
-    let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
-    hub.delete_webhook(&repository, &id).await?;
+    let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
+    hub.delete_webhook_as(&who, &repository, &id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -213,11 +213,11 @@ pub(super) async fn deliveries(
 }
 
 /// The repository's full name and who asks, who must be its administrator. Who may not see it is told that there is none.
-async fn administered(hub: &Hub, asking: MaybeSigned, namespace: &str, name: &str) -> Result<(String, String)> {
+async fn administered(hub: &Hub, asking: MaybeSigned, namespace: &str, name: &str) -> Result<(String, Identity)> {
     let MaybeSigned(identity) = asking;
     let repository = format!("{namespace}/{name}");
     match (hub.role_of(identity.as_ref(), &repository).await?, identity) {
-        (Some(Role::Admin), Some(identity)) => Ok((repository, identity.name)),
+        (Some(Role::Admin), Some(identity)) => Ok((repository, identity)),
         (Some(_), _) => Err(Failure::new(StatusCode::FORBIDDEN, "this is for administrators of the repository")),
         (None, _) => Err(Failure::new(StatusCode::NOT_FOUND, "repository not found")),
     }

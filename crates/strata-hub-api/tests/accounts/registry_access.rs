@@ -359,3 +359,50 @@ async fn tokens_end_with_the_roles_that_they_were_signed_for() {
     world.send("POST", "/v2/acme/secret/blobs/uploads/", Some(&will), Body::None).await.is(StatusCode::UNAUTHORIZED);
     world.get(public, Some(&anybody)).await.is(StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_end_with_what_they_were_got_with() {
+    let world = World::start().await;
+    let ann = Some(basic("ann", PASSWORD));
+    let (public, secret) = ("/v2/acme/public/manifests/1.0", "/v2/acme/secret/manifests/1.0");
+    let scopes = "registry:catalog:*&scope=repository:acme/secret:pull&scope=repository:acme/public:pull";
+    let with = async |credentials: &str| world.token(scopes, Some(credentials)).await;
+    let (removed, narrowed) =
+        (world.personal("ann", "repo:read", None).await, world.personal("ann", "repo:read", None).await);
+    let by_password = with(&basic("will", PASSWORD)).await;
+    let (by_removed, by_narrowed) = (with(&removed).await, with(&narrowed).await);
+    let others = with(ann.as_deref().unwrap()).await;
+    for token in [&by_password, &by_removed, &by_narrowed, &others] {
+        for path in ["/v2/", "/v2/_catalog", public, secret] {
+            world.get(path, Some(token)).await.is(StatusCode::OK);
+        }
+        // It gets no other, which might outlive what it was got with.
+        world.get(&format!("/token?service={}", world.address), Some(token)).await.is(StatusCode::FORBIDDEN);
+    }
+
+    let listed = world.get("/v2/access-tokens", ann.as_deref()).await.json();
+    let id = |index: usize| listed["results"][index]["uuid"].as_str().unwrap().to_owned();
+    // The newest is listed first.
+    let path = format!("/v2/access-tokens/{}", id(1));
+    world.send("DELETE", &path, ann.as_deref(), Body::None).await.is(StatusCode::NO_CONTENT);
+    world.hub.change_password("will", PASSWORD, "another horse", "", None).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    for token in [&by_password, &by_removed] {
+        // Also what everybody may read: the client finds out that it is signed in no more.
+        for path in ["/v2/", "/v2/_catalog", public, secret] {
+            world.get(path, Some(token)).await.is(StatusCode::UNAUTHORIZED);
+        }
+        world.get("/v2/search/repositories?query=acme", Some(token)).await.is(StatusCode::UNAUTHORIZED);
+    }
+    for token in [&by_narrowed, &others] {
+        world.get(secret, Some(token)).await.is(StatusCode::OK);
+    }
+    // Less scope takes away what went beyond it.
+    let scopes = serde_json::json!({ "scopes": ["repo:public_read"] });
+    let path = format!("/v2/access-tokens/{}", id(0));
+    world.send("PATCH", &path, ann.as_deref(), Body::Json(&scopes)).await.is(StatusCode::OK);
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    world.get(secret, Some(&by_narrowed)).await.is(StatusCode::UNAUTHORIZED);
+    world.get(public, Some(&by_narrowed)).await.is(StatusCode::OK);
+    world.get(secret, Some(&others)).await.is(StatusCode::OK);
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use strata_store::fault;
 use tokio::task::JoinSet;
 
 use crate::records::{DeliveryRow, WebhookRow};
@@ -110,6 +111,7 @@ async fn deliver(hub: Hub, courier: Arc<dyn Courier>, webhook: WebhookRow, deliv
         ("x-strata-signature", signature(&webhook.secret, &delivery.body)),
     ];
     let outcome = courier.post(&webhook.url, &headers, &delivery.body).await;
+    fault::point("delivery-posted");
     let attempted = attempt(delivery, outcome, hub.now());
     let noted = async {
         let mut txn = hub.write("noting a delivery").await?;
@@ -121,6 +123,7 @@ async fn deliver(hub: Hub, courier: Arc<dyn Courier>, webhook: WebhookRow, deliv
         tracing::warn!(%error, webhook = webhook.id, "a delivery could not be noted");
         tokio::time::sleep(PAUSE).await;
     }
+    fault::point("delivery-noted");
     webhook.id
 }
 

@@ -160,3 +160,37 @@ async fn pulls_are_counted_once_for_each_image() {
     let pulled = bench.hub.last_pulled(&row, &[index.images[0].digest(), index.images[1].digest()]).await.unwrap();
     assert_eq!(pulled.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_counts_once_with_each_platform_or_alone() {
+    let bench = start().await;
+    let index = Index::new(vec![image("linux/amd64", "one"), image("linux/arm64", "two")]);
+    let digest = bench.push_index("acme/app", &["1"], &index, "bob").await;
+    bench.follow().await;
+    let [amd, arm] = [index.images[0].digest(), index.images[1].digest()];
+    let mut expected = (0, 0);
+    // What is read between two writes, and how much that adds to the repository and the tag when all is decided.
+    for (what, batches, pulls, tagged) in [
+        ("one platform", vec![vec![digest, amd]], 1, 1),
+        ("every platform", vec![vec![digest, amd, arm]], 2, 1),
+        ("an image that the client has", vec![vec![digest]], 1, 1),
+        ("the image comes after the next write", vec![vec![digest], vec![arm]], 1, 1),
+        ("an image by its digest", vec![vec![amd]], 1, 0),
+        ("two clients, one of which has it", vec![vec![digest, digest], vec![amd]], 2, 2),
+    ] {
+        for batch in batches {
+            for read in batch {
+                let tag = (read == digest).then(|| "1".to_owned());
+                bench.hub.count_pull(Pull { repository: "acme/app".parse().unwrap(), tag, digest: read });
+            }
+            bench.hub.flush_pulls().await.unwrap();
+        }
+        while bench.hub.flush_pulls().await.unwrap() > 0 {}
+        expected = (expected.0 + pulls, expected.1 + tagged);
+        let row = bench.hub.repository("acme/app").await.unwrap();
+        let tag = bench.hub.tag(&row, "1").await.unwrap();
+        assert_eq!((row.pulls, tag.pulls), expected, "{what}");
+        let days = bench.hub.pulls_by_day(row.id, 7).await.unwrap();
+        assert_eq!(days.iter().map(|(_, pulls)| pulls).sum::<u64>(), expected.0, "{what}");
+    }
+}
