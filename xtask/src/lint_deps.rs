@@ -54,7 +54,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // composition and support
     (
         "strata",
+        // archive, layer: a backup is a tar, perhaps compressed
         &[
+            "archive",
             "blobs-fs",
             "catalog-sql",
             "cli",
@@ -62,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "hub",
             "hub-api",
             "hub-web",
+            "layer",
             "mirror",
             "model",
             "network",

@@ -3,7 +3,7 @@
 //! Reading: [`read_archive`] goes once over a tar stream that is already decompressed. Layers and other blobs go to an
 //! [`ArchiveSink`] as they arrive, small documents are kept; when the stream has ended the documents are resolved into
 //! [`ArchiveImages`], whatever the order of the members was. Writing: [`ArchiveWriter`] computes every member's size
-//! and place first, then streams. [`layout`] has what an OCI layout directory needs.
+//! and place first, then streams. [`tar`] is the format below; [`layout`] has what an OCI layout directory needs.
 //!
 //! Only bytes over `Read` and `Write`: no files, no clock, no threads. Memory is bounded by [`Limits`].
 
@@ -16,7 +16,7 @@ mod pass;
 mod resolve;
 mod sink;
 mod synthesis;
-mod tar;
+pub mod tar;
 mod write;
 
 pub use error::{ArchiveError, SinkError};

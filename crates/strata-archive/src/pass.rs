@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use strata_model::Digest;
 
 use crate::inventory::{Inventory, clean, symbolic_target};
-use crate::tar::read::{Kind, TarReader};
+use crate::tar::{Kind, TarReader};
 use crate::{ArchiveError, ArchiveImages, ArchiveSink, Member, MemberContent, SinkError, Stored, layout, resolve};
 
 /// How much of an archive is kept in memory while it is read.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use strata_model::Platform;
 use strata_rootfs::{ErofsSource, Extracted, Ownership, extract, mount_erofs, mounts_below, unmount as unmount_target};
-use strata_store::{OpenedView, PackFile, Store};
+use strata_store::{OpenedView, PackFile, Store, fault};
 
 use crate::mount_record::{LockedRecord, Shown};
 use crate::view::{PackPlaces, erofs_image, image_view};
@@ -40,13 +40,17 @@ pub async fn mount(
     let target = empty_directory(target)?;
     let mut record = LockedRecord::lock(root, &target)?;
     record.write(&row.id, Shown::Mounted)?;
+    fault::point("mount-recorded");
     if rustix::process::geteuid().is_root()
         && let Some(image_bytes) = erofs_image(store, &row).await?
         && let Some(image_file) = image_bytes.file()
     {
         let opened = image_view(store, &row).await?;
         match mount_view(image_file, &opened, &target) {
-            Ok(()) => return Ok(Mounted::Erofs),
+            Ok(()) => {
+                fault::point("mount-shown");
+                return Ok(Mounted::Erofs);
+            }
             Err(error) => tracing::debug!(%error, "EROFS cannot be mounted here; the files are copied"),
         }
     }
@@ -55,6 +59,7 @@ pub async fn mount(
     let copied = tokio::task::spawn_blocking(move || copy_files(&opened, &target))
         .await
         .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    fault::point("mount-shown");
     Ok(Mounted::Copied(copied))
 }
 
@@ -95,6 +100,7 @@ pub fn unmount(root: &Path, target: &Path) -> Result<()> {
         record.remove()?;
         return Err(EngineError::invalid(format!("{}: no image is mounted there", target.display())));
     }
+    fault::point("mount-taken-away");
     record.remove()
 }
 

@@ -35,8 +35,6 @@ const FILES: [&str; 3] = ["blobs", "indexes", "packs"];
 const TENDING: Duration = Duration::from_secs(60);
 /// How often repositories are looked through for tags that their rules let go, and findings for images that are gone.
 const RETAINING: Duration = Duration::from_secs(3600);
-/// How often the repositories' names are noted beside the catalog.
-const SNAPSHOT: Duration = Duration::from_secs(300);
 /// How often old history is forgotten.
 const FORGETTING: Duration = Duration::from_secs(24 * 3600);
 /// How often is looked for what mirrors keep and nobody uses.
@@ -92,7 +90,8 @@ impl Opened {
         work.spawn(tend(self.hub.clone()));
         work.spawn(retain(self.hub.clone()));
         work.spawn(forget(self.hub.clone()));
-        work.spawn(snapshot_periodically(self.registry.store().clone()));
+        let store = self.registry.store().clone();
+        work.spawn(async move { store.keep_snapshots(warn_of_snapshot).await });
         if let Some(mirror) = self.mirror.clone() {
             work.spawn(evict(mirror));
         }
@@ -100,13 +99,18 @@ impl Opened {
 
     /// Writes what is only in memory: the last pulls, the last uses of tokens.
     async fn finish(&self) {
-        if let Err(error) = self.hub.flush_pulls().await {
-            tracing::warn!(%error, "the last pulls could not be counted");
+        // The second time counts what the first one left undecided.
+        for _ in 0..2 {
+            if let Err(error) = self.hub.flush_pulls().await {
+                tracing::warn!(%error, "the last pulls could not be counted");
+            }
         }
         if let Err(error) = self.hub.tend_accounts().await {
             tracing::warn!(%error, "the last uses of tokens could not be noted");
         }
-        snapshot(self.registry.store()).await;
+        if let Err(error) = self.registry.store().snapshot_names().await {
+            warn_of_snapshot(&error);
+        }
     }
 }
 
@@ -152,18 +156,8 @@ async fn forget(hub: Hub) {
     }
 }
 
-/// Notes what the repositories show, for a rebuild of a lost catalog.
-async fn snapshot_periodically(store: Store) {
-    loop {
-        tokio::time::sleep(SNAPSHOT).await;
-        snapshot(&store).await;
-    }
-}
-
-async fn snapshot(store: &Store) {
-    if let Err(error) = store.snapshot_names().await {
-        tracing::warn!(%error, "the snapshot of names could not be written");
-    }
+fn warn_of_snapshot(error: &StoreError) {
+    tracing::warn!(%error, "the snapshot of names could not be written");
 }
 
 async fn evict(mirror: Mirror) {

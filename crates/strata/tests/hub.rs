@@ -5,8 +5,10 @@ mod support {
     pub mod hub;
 }
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -283,6 +285,81 @@ fn a_backup_is_made_while_pushes_go_on_and_makes_a_whole_hub() {
         let expected = (number >= 6).then(|| image.digest());
         assert_eq!(sandbox.manifest_digest(&restored, "admin/app", &number.to_string()), expected, "{number}");
     }
+}
+
+#[test]
+fn a_backup_is_also_one_file_or_a_stream() {
+    let sandbox = Sandbox::new();
+    let hub = sandbox.start(&[]);
+    let images: Vec<Image> = (20..23).map(image).collect();
+    for (number, image) in images.iter().enumerate() {
+        sandbox.push(&hub, "admin/app", &number.to_string(), image);
+    }
+    let path = |name: &str| sandbox.directory.path().join(name);
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (plain, packed, streamed) = (path("hub.tar"), path("hub.tar.zst"), path("streamed"));
+    for file in [&plain, &packed] {
+        let (succeeded, said) = output(hub.command(&["hub", "backup", &text(file)]));
+        assert!(succeeded && said.starts_with("backed up: ") && !said.contains("shared"), "{said}");
+        let (refused, said) = output(hub.command(&["hub", "backup", &text(file)]));
+        assert!(!refused && said.contains("exists"), "{said}");
+    }
+    assert_eq!(fs::read(&packed).unwrap()[..4], [0x28, 0xb5, 0x2f, 0xfd], "zstd's magic number");
+    let out = fs::File::create(&streamed).unwrap();
+    let done = hub.command(&["hub", "backup", "-"]).stdout(out).output().unwrap();
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stderr).starts_with("backed up: "), "{done:?}");
+    assert!(!hub.root.join("backup-staging").exists() && !path(".hub.tar.strata-unfinished").exists());
+    // Another program reads it as the tar that it is.
+    let listed = Command::new("tar").args(["-tf", &text(&streamed)]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.ends_with("\nbackup.json\n") && listed.contains("catalog.sqlite\n"), "{listed}");
+
+    let restored = |name: &str, from: &str, input: Option<&Path>| {
+        let mut command = hub.command(&["hub", "restore", "--root", &text(&path(name)), from]);
+        if let Some(file) = input {
+            command.stdin(fs::File::open(file).unwrap());
+        }
+        output(command)
+    };
+    for (name, from, input) in [
+        ("one", text(&plain), None),
+        ("two", text(&packed), None),
+        ("three", "-".to_owned(), Some(streamed.as_path())),
+        ("four", "-".to_owned(), Some(packed.as_path())),
+    ] {
+        let (succeeded, said) = restored(name, &from, input);
+        assert!(succeeded && said.starts_with("restored: "), "{name}: {said}");
+        let (clean, said) = output(hub.command(&["hub", "fsck", "--root", &text(&path(name))]));
+        assert!(clean, "{name}: {said}");
+        let again = RunningHub::start(&path(name), &[]);
+        for (number, image) in images.iter().enumerate() {
+            let found = sandbox.manifest_digest(&again, "admin/app", &number.to_string());
+            assert_eq!(found, Some(image.digest()), "{name}");
+        }
+    }
+
+    // What is cut off anywhere is no backup, and what it became is no hub; the whole one is taken afterwards.
+    for (file, root) in [(&plain, "cut-plain"), (&packed, "cut-packed")] {
+        let whole = fs::read(file).unwrap();
+        let cut = path("cut");
+        // Also where a tar seems to end in order: before its last member, which has a header and a block.
+        let seal = whole.len() - 1024 - 2 * 512;
+        for length in [0, 511, 512, whole.len() / 3, whole.len() / 2, seal - 512, seal, seal + 512] {
+            fs::write(&cut, &whole[..length]).unwrap();
+            let (taken, said) = restored(root, &text(&cut), None);
+            assert!(!taken && said.contains("is no complete backup"), "{length} of {}: {said}", whole.len());
+            let (checked, said) = output(hub.command(&["hub", "fsck", "--root", &text(&path(root))]));
+            assert!(!checked && said.contains("was not restored to the end"), "{said}");
+        }
+        assert!(restored(root, &text(file), None).0);
+    }
+    // Nor is one with bytes that changed on the way, where checksums tell.
+    let mut changed = fs::read(&packed).unwrap();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    fs::write(path("changed"), &changed).unwrap();
+    let (taken, said) = restored("changed-root", &text(&path("changed")), None);
+    assert!(!taken && said.contains("is no complete backup"), "{said}");
 }
 
 #[test]

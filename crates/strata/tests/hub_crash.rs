@@ -5,15 +5,16 @@ mod support {
     pub mod hub;
 }
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpListener;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use strata_model::Digest;
-use support::hub::{Answer, Request, RunningHub, administrator};
+use support::hub::{Answer, Request, RunningHub, administrator, eventually};
 
 /// Tags that a client moves about.
 const TAGS: [&str; 3] = ["one", "two", "three"];
@@ -341,4 +342,119 @@ fn backup_and_restoration_may_be_killed_and_begun_again() {
     until_done(&["hub", "restore", "--root", root, to], &["hub", "fsck", "--root", root], &restored);
     assert!(run(&["hub", "fsck", "--root", root]).wait().unwrap().success());
     assert!(!restored.join("strata-unfinished").exists() && !backup.join("strata-unfinished").exists());
+}
+
+/// What a webhook's receiver was told: the delivery's number and its body.
+type Told = Arc<Mutex<Vec<(String, serde_json::Value)>>>;
+
+/// A receiver that answers 200, for as long as the process lives.
+fn receiver() -> (String, Told) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let told = Told::default();
+    let all = told.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+            // A sender that is killed half way told nothing.
+            let told = loop {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => break None,
+                    Ok(count) => received.extend(&buffer[..count]),
+                }
+                let text = String::from_utf8_lossy(&received);
+                if let Some((head, body)) = text.split_once("\r\n\r\n")
+                    && let Ok(body) = serde_json::from_str(body)
+                {
+                    let number = head.lines().find_map(|line| line.strip_prefix("x-strata-delivery: "));
+                    break Some((number.unwrap().to_owned(), body));
+                }
+            };
+            all.lock().unwrap().extend(told);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    (url, told)
+}
+
+/// Pushes under a fault to a repository with a webhook; returns how often the hub died of it.
+fn deliver_through(fault: &str) -> u32 {
+    const ALLOWED: (&str, &str) = ("STRATA_HUB_WEBHOOKS__ALLOWED_PRIVATE_HOSTS", "[\"127.0.0.1\"]");
+    const WEBHOOKS: &str = "/api/v1/repositories/admin/app/webhooks";
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("store");
+    let token = administrator(&root);
+    let image = strata_testkit::ImageBuilder::new().layer(strata_testkit::Layer::of_noise(1, 1000)).build();
+    let push = |hub: &RunningHub, tag: &str| -> io::Result<()> {
+        for (digest, bytes) in image.blobs() {
+            let path = format!("/v2/admin/app/blobs/uploads/?digest={digest}");
+            let answer = Request::new("POST", &path).token(&token).body(bytes).send(&hub.address)?;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+        }
+        let put = Request::new("PUT", &format!("/v2/admin/app/manifests/{tag}")).token(&token);
+        let put = put.header("content-type", MANIFEST).body(image.manifest.clone()).send(&hub.address)?;
+        assert_eq!(put.status, 201, "{}", put.text());
+        Ok(())
+    };
+    let (url, told) = receiver();
+    let mut hub = RunningHub::start(&root, &[ALLOWED]);
+    push(&hub, "before").unwrap();
+    let new = json!({"name": "ci", "url": url, "secret": "s3cret", "events": ["push"]}).to_string();
+    let made = eventually("the webhook", || {
+        let made = Request::new("POST", WEBHOOKS).token(&token).body(new.clone()).send(&hub.address).unwrap();
+        (made.status == 201).then(|| made.json())
+    });
+    let has_told = |tag: &str| told.lock().unwrap().iter().any(|(_, body)| body["tags"] == json!([tag]));
+    let deliveries = format!("{WEBHOOKS}/{}/deliveries", made["id"].as_str().unwrap());
+    let are_noted = |hub: &RunningHub| {
+        let shown = Request::new("GET", &deliveries).token(&token).send(&hub.address).ok()?.json();
+        shown.as_array()?.iter().all(|delivery| delivery["state"] == "delivered").then_some(())
+    };
+    push(&hub, "zero").unwrap();
+    eventually("the first delivery", || has_told("zero").then(|| are_noted(&hub)).flatten());
+    assert!(hub.stop(), "the hub ends in order");
+
+    let mut hub = RunningHub::start(&root, &[ALLOWED, ("STRATA_FAULT", fault)]);
+    let mut kills = 0;
+    for tag in ["one", "two", "three"] {
+        let mut revive = |hub: &mut RunningHub| {
+            kills += 1;
+            *hub = RunningHub::start(&root, &[ALLOWED]);
+        };
+        if push(&hub, tag).is_err() {
+            revive(&mut hub);
+            push(&hub, tag).unwrap();
+        }
+        eventually("the delivery", || {
+            if hub.has_ended() {
+                revive(&mut hub);
+            }
+            has_told(tag).then_some(())
+        });
+    }
+    // The last one may still die of noting it.
+    eventually("the end of all deliveries", || {
+        if hub.has_ended() {
+            kills += 1;
+            hub = RunningHub::start(&root, &[ALLOWED]);
+        }
+        are_noted(&hub)
+    });
+    let told = told.lock().unwrap();
+    let numbers: std::collections::BTreeSet<_> = told.iter().map(|(number, _)| number).collect();
+    let again = told.len() - numbers.len();
+    // What was received and not yet noted as such comes a second time, under the same number; nothing else does.
+    assert_eq!(again, if fault.starts_with("delivery-posted") { kills as usize } else { 0 }, "{fault}: {told:?}");
+    kills
+}
+
+#[test]
+fn a_hub_killed_between_an_event_and_its_delivery_tells_of_it_at_least_once() {
+    for point in strata_store::fault::WEBHOOK_POINTS {
+        for passage in [1, 2] {
+            let fault = format!("{point}:{passage}");
+            let kills = deliver_through(&fault);
+            assert!(kills == 1, "{fault}: {kills} kills");
+        }
+    }
 }

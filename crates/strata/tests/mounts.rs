@@ -186,13 +186,17 @@ impl Drop for Mounted<'_> {
 
 /// Runs as root without the right to mount, so that the directory fallback is used.
 fn without_mounting(sandbox: &Sandbox, arguments: &[&str]) -> Run {
-    let ours = sandbox.command(arguments);
+    run(unable_to_mount(&sandbox.command(arguments)))
+}
+
+fn unable_to_mount(ours: &Command) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]).arg(ours.get_program()).args(arguments);
+    command.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin", "--"]);
+    command.arg(ours.get_program()).args(ours.get_args());
     for (name, value) in ours.get_envs() {
         command.env(name, value.unwrap_or_default());
     }
-    run(command)
+    command
 }
 
 /// Images, and the directories in them that no layer describes.
@@ -465,6 +469,54 @@ fn an_image_that_is_shown_in_a_directory_is_not_removed() {
     }
     check_a_shown_image_stays("mounted", |sandbox, arguments| sandbox.run(arguments));
     check_a_shown_image_stays("copied", without_mounting);
+}
+
+/// Killed at every step, a mount either counts and can be taken away, or does not and can be made again.
+#[test]
+fn a_mount_killed_at_every_step_can_be_made_again_or_taken_away() {
+    use std::os::unix::process::ExitStatusExt as _;
+    if !have(&["root", "setpriv", "umount"]) {
+        return;
+    }
+    let (_, image, _) = images().swap_remove(0);
+    for is_copied in [false, true] {
+        for point in strata_store::fault::MOUNT_POINTS {
+            let what = format!("{point}, copied: {is_copied}");
+            let sandbox = loaded(&image);
+            let mounted = Mounted { sandbox: &sandbox, target: sandbox.path("shown") };
+            fs::create_dir(&mounted.target).unwrap();
+            let target = mounted.target.to_str().unwrap();
+            let under = |fault: &str, arguments: &[&str]| {
+                let mut command = sandbox.command(arguments);
+                command.env("STRATA_FAULT", fault);
+                run(if is_copied { unable_to_mount(&command) } else { command })
+            };
+            let mut is_killed = false;
+            for action in [&["image", "mount", "sample:1", target][..], &["image", "unmount", target]] {
+                is_killed |= under(point, action).status.signal().is_some();
+                if is_killed {
+                    break;
+                }
+            }
+            assert!(is_killed, "{what} was not met");
+            let is_there = fs::read_dir(target).unwrap().next().is_some();
+            assert_eq!(is_there, *point == "mount-shown", "{what}");
+            let removed = sandbox.run(&["rmi", "--dry-run", "sample:1"]);
+            assert_eq!(removed.status.success(), !is_there, "{what}: {}{}", removed.stdout, removed.stderr);
+            // Whatever was left: it can be taken away, made, and taken away again.
+            if is_there {
+                under("", &["image", "unmount", target]).success();
+            }
+            under("", &["image", "mount", "sample:1", target]).success();
+            assert_eq!(fs::read(mounted.target.join("etc/small")).unwrap(), b"small\n", "{what}");
+            sandbox.run(&["rmi", "sample:1"]).failure();
+            under("", &["image", "unmount", target]).success();
+            assert_eq!(fs::read_dir(target).unwrap().count(), 0, "{what}");
+            sandbox.run(&["rmi", "sample:1"]).success();
+            assert_eq!(sandbox.files(&["mounts", "packs"]), Vec::<PathBuf>::new(), "{what}");
+            sandbox.run(&["fsck"]).success();
+        }
+    }
 }
 
 /// After a restart, or an `umount` by hand, the record of a mount counts no more.

@@ -10,7 +10,8 @@ const EXTENSION_LIMIT: u64 = 1 << 20;
 
 /// What a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A file, whose bytes follow.
     File,
     /// Target relative to the root of the archive.
     HardLink(String),
@@ -22,15 +23,17 @@ pub(crate) enum Kind {
 
 /// The head of a member; its bytes are read from the [`TarReader`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// As written; bytes that are no UTF-8 are replaced, since documents name members in UTF-8.
-    pub(crate) path: String,
-    pub(crate) kind: Kind,
-    pub(crate) size: u64,
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes of data.
+    pub size: u64,
 }
 
 /// Reads members one after the other. Between two calls of [`TarReader::next_entry`] it is the data of the member.
-pub(crate) struct TarReader<R> {
+pub struct TarReader<R> {
     input: R,
     offset: u64,
     remaining: u64,
@@ -49,12 +52,16 @@ struct Extensions {
 }
 
 impl<R: Read> TarReader<R> {
-    pub(crate) fn new(input: R) -> TarReader<R> {
+    /// Reads the tar that `input` gives, uncompressed.
+    pub fn new(input: R) -> TarReader<R> {
         TarReader { input, offset: 0, remaining: 0, padding: 0, failure: None }
     }
 
     /// Goes to the next member, past what is left of this one; `None` at the end of the archive.
-    pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+    ///
+    /// # Errors
+    /// `Tar`, `Truncated`, `Unsupported`, `Read`.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
         self.skip_rest()?;
         let mut extensions = Extensions::default();
         loop {
@@ -76,7 +83,7 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The failure of the input while a member's data was read, if that is what stopped a reader of it.
-    pub(crate) fn take_failure(&mut self) -> Option<ArchiveError> {
+    pub fn take_failure(&mut self) -> Option<ArchiveError> {
         self.failure.take()
     }
 

@@ -6,18 +6,20 @@ use super::{BLOCK, padding};
 const LARGEST_OCTAL: u64 = (8 << 30) - 1;
 
 /// What a member's header says; owner and group are always 0.
-pub(crate) struct Header<'a> {
-    pub(crate) path: &'a str,
+pub struct Header<'a> {
+    /// The member's name.
+    pub path: &'a str,
     /// Bytes of data; 0 for directories.
-    pub(crate) size: u64,
-    pub(crate) directory: bool,
+    pub size: u64,
+    /// Whether it is a directory.
+    pub directory: bool,
     /// Seconds since 1970.
-    pub(crate) modified: u64,
+    pub modified: u64,
 }
 
 impl Header<'_> {
     /// The header's blocks: ustar, with a PAX header before it when the path or the size does not fit.
-    pub(crate) fn blocks(&self) -> Vec<u8> {
+    pub fn blocks(&self) -> Vec<u8> {
         let mut records = Vec::new();
         if self.path.len() > 100 {
             pax_record(&mut records, "path", self.path);
@@ -74,7 +76,7 @@ fn pax_record(records: &mut Vec<u8>, key: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tar::read::{Kind, TarReader};
+    use crate::tar::{Kind, TarReader};
 
     #[test]
     fn long_paths_and_huge_sizes_survive() {

@@ -19,11 +19,10 @@ use bytes::Bytes;
 use strata_model::{Descriptor, DiffId, ImageConfig, ImageManifest, Manifest, MediaType, Platform, Raw, Reference};
 
 use crate::layout::{self, blob_path};
-use crate::tar::{padding, write::Header};
+use crate::tar::{END, Header, padding};
 use crate::{ArchiveError, SinkError};
 
 /// Two zero blocks end a tar.
-const END: [u8; 1024] = [0; 1024];
 
 /// An image to be saved: what names point at, and as much of it as is there.
 #[derive(Clone, Debug)]

@@ -1,8 +1,6 @@
 //! `registry serve`: a registry over the store.
 
-use std::time::Duration;
-
-use strata_store::Store;
+use strata_store::StoreError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -10,9 +8,6 @@ use crate::command_line::{CommandDefinition, FlagKind, Flags, RunsOn};
 use crate::context::Context;
 use crate::output::{complain, print_line};
 use crate::report::{Failure, Outcome};
-
-/// How often the names of repositories are written through to storage.
-const SNAPSHOT: Duration = Duration::from_secs(300);
 
 pub(super) fn definition() -> CommandDefinition {
     let definition = CommandDefinition::new(
@@ -44,24 +39,16 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     }
     let served = tokio::select! {
         served = context.environment.serve_registry(store.clone(), listener, Box::pin(shutdown)) => served,
-        () = snapshot_periodically(&store) => Ok(()),
+        () = store.keep_snapshots(warn_of_snapshot) => Ok(()),
     };
-    snapshot(&store).await;
+    if let Err(error) = store.snapshot_names().await {
+        warn_of_snapshot(&error);
+    }
     served.map_err(|cause| Failure::bare(format!("serving on {local}: {cause}")))
 }
 
-/// Notes what the repositories show, for a rebuild of a lost catalog, for as long as it is polled.
-async fn snapshot_periodically(store: &Store) {
-    loop {
-        tokio::time::sleep(SNAPSHOT).await;
-        snapshot(store).await;
-    }
-}
-
-async fn snapshot(store: &Store) {
-    if let Err(error) = store.snapshot_names().await {
-        complain(&format!("WARNING: the snapshot of names could not be written: {error}"));
-    }
+fn warn_of_snapshot(error: &StoreError) {
+    complain(&format!("WARNING: the snapshot of names could not be written: {error}"));
 }
 
 /// Is ready when the process is asked to stop. Signals count from this call on.

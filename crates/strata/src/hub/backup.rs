@@ -14,6 +14,10 @@
 //!
 //! A file `strata-unfinished` lies in the target of a backup or a restoration from before the first copy until after the last. Whoever
 //! finds it there begins anew; no hub opens what it lies in. So a kill at any moment costs the time and nothing else.
+//!
+//! `archive` makes one file or stream of it.
+
+mod archive;
 
 use std::fs::{self, File};
 use std::io;
@@ -24,6 +28,7 @@ use strata_cli::{BackupReport, HubResult};
 use strata_store::{Depth, Durability, Repair};
 
 use super::{CATALOG, FILES, RECORDS, UNFINISHED};
+use archive::{Archive, Staging};
 
 const SEAL: &str = "backup.json";
 /// How often catalog and new files are copied until they agree.
@@ -41,8 +46,27 @@ struct Sealed {
 
 const FORMAT: u32 = 1;
 
-/// Writes a backup of the hub below `root` into `to`, which must not exist or be empty.
+impl Sealed {
+    fn parse(bytes: &[u8], path: impl std::fmt::Display) -> HubResult<Sealed> {
+        let sealed: Sealed = serde_json::from_slice(bytes).map_err(|cause| format!("{path}: {cause}"))?;
+        match sealed.format {
+            ..=FORMAT => Ok(sealed),
+            newer => Err(format!("the backup has format {newer}, this program knows {FORMAT}").into()),
+        }
+    }
+}
+
+/// Writes a backup of the hub below `root` into `to`: a directory that must not exist or be empty, a new file `….tar` or
+/// `….tar.zst`, or standard output (`-`).
 pub(super) async fn back_up(root: &Path, to: &Path) -> HubResult<BackupReport> {
+    let Some(archive) = Archive::to(to) else { return to_directory(root, to).await };
+    let staging = Staging::begin(root)?;
+    let report = to_directory(root, &staging.directory).await?;
+    tokio::task::spawn_blocking(move || archive::write(&staging.directory, archive)).await??;
+    Ok(BackupReport { linked: 0, ..report })
+}
+
+async fn to_directory(root: &Path, to: &Path) -> HubResult<BackupReport> {
     begin(to)?;
     let at = |name: &str| (root.join(name), to.join(name));
     let (records, records_copy) = at(RECORDS);
@@ -79,18 +103,30 @@ pub(super) async fn back_up(root: &Path, to: &Path) -> HubResult<BackupReport> {
     Ok(report)
 }
 
-/// Makes a hub below `root`, which must hold none, from a backup.
+/// Makes a hub below `root`, which must hold none, from a backup: a directory, a file, or standard input (`-`).
 pub(super) async fn restore(from: &Path, root: &Path) -> HubResult<BackupReport> {
+    let report = match Archive::from(from) {
+        Some(archive) => {
+            begin(root)?;
+            let root = root.to_owned();
+            tokio::task::spawn_blocking(move || archive::read(archive, &root)).await??
+        }
+        None => from_directory(from, root).await?,
+    };
+    let problems = problems(root, Durability::Synced).await?;
+    problems.iter().for_each(|problem| tracing::warn!("the backup is damaged: {problem}"));
+    end(root)?;
+    Ok(report)
+}
+
+async fn from_directory(from: &Path, root: &Path) -> HubResult<BackupReport> {
     if from.join(UNFINISHED).exists() {
         return Err(format!("{} is no complete backup: it was not written to the end", from.display()).into());
     }
-    let sealed = fs::read(from.join(SEAL))
-        .map_err(|cause| format!("{} is no complete backup: reading {SEAL}: {cause}", from.display()))?;
-    let sealed: Sealed =
-        serde_json::from_slice(&sealed).map_err(|cause| format!("{}: {cause}", from.join(SEAL).display()))?;
-    if sealed.format > FORMAT {
-        return Err(format!("the backup has format {}, this program knows {FORMAT}", sealed.format).into());
-    }
+    let seal = from.join(SEAL);
+    let sealed =
+        fs::read(&seal).map_err(|cause| format!("{} is no complete backup: reading {SEAL}: {cause}", from.display()))?;
+    Sealed::parse(&sealed, seal.display())?;
     begin(root)?;
     let mut report = BackupReport::default();
     copy_new_files(from, root, Sharing::Copy, &mut report)?;
@@ -99,9 +135,6 @@ pub(super) async fn restore(from: &Path, root: &Path) -> HubResult<BackupReport>
             copy_database(&from.join(name), &root.join(name)).await?;
         }
     }
-    let problems = problems(root, Durability::Synced).await?;
-    problems.iter().for_each(|problem| tracing::warn!("the backup is damaged: {problem}"));
-    end(root)?;
     Ok(report)
 }
 

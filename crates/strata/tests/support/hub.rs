@@ -53,6 +53,7 @@ pub struct RunningHub {
     pub address: String,
     pub root: PathBuf,
     variables: Vec<(&'static str, String)>,
+    configuration: Option<PathBuf>,
     /// What it printed when it started.
     pub announced: Vec<String>,
 }
@@ -60,9 +61,21 @@ pub struct RunningHub {
 impl RunningHub {
     /// Starts a hub on a free port, which it keeps over restarts.
     pub fn start(root: &Path, variables: &[(&'static str, &str)]) -> RunningHub {
+        RunningHub::start_with(root, variables, None)
+    }
+
+    /// As [`RunningHub::start`], with this configuration, which is written beside the store.
+    pub fn configured(root: &Path, configuration: &str) -> RunningHub {
+        let file = root.with_extension("toml");
+        std::fs::write(&file, configuration).unwrap();
+        RunningHub::start_with(root, &[], Some(file))
+    }
+
+    fn start_with(root: &Path, variables: &[(&'static str, &str)], configuration: Option<PathBuf>) -> RunningHub {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let variables = variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let mut hub = RunningHub { child: None, address, root: root.to_owned(), variables, announced: Vec::new() };
+        let root = root.to_owned();
+        let mut hub = RunningHub { child: None, address, root, variables, configuration, announced: Vec::new() };
         hub.restart();
         hub
     }
@@ -84,6 +97,9 @@ impl RunningHub {
         let mut command = self.command(&["hub", "serve", "--addr", &self.address]);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("STRATA_HUB_LOG__REQUESTS", "false");
+        if let Some(file) = &self.configuration {
+            command.arg("--config").arg(file);
+        }
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut first = String::new();
@@ -112,6 +128,11 @@ impl RunningHub {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         child.wait().unwrap().success()
+    }
+
+    /// Whether it died by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     pub fn get(&self, path: &str) -> Answer {
