@@ -93,6 +93,21 @@ impl Sandbox {
     }
 }
 
+/// Containers outlive whoever started them: those of a test that failed, too, end with it, with their networks.
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        let listed = std::fs::read_dir(self.root().join("containers")).into_iter().flatten().flatten();
+        let names = listed.filter_map(|entry| entry.file_name().into_string().ok());
+        let containers: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        if containers.is_empty() {
+            return;
+        }
+        let arguments: Vec<&str> = ["rm", "-f", "-v"].into_iter().chain(containers.iter().map(String::as_str)).collect();
+        let _ = self.command(&arguments).output();
+        let _ = self.command(&["network", "prune", "-f"]).output();
+    }
+}
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
