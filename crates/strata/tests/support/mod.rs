@@ -102,7 +102,8 @@ impl Drop for Sandbox {
         if containers.is_empty() {
             return;
         }
-        let arguments: Vec<&str> = ["rm", "-f", "-v"].into_iter().chain(containers.iter().map(String::as_str)).collect();
+        let arguments: Vec<&str> =
+            ["rm", "-f", "-v"].into_iter().chain(containers.iter().map(String::as_str)).collect();
         let _ = self.command(&arguments).output();
         let _ = self.command(&["network", "prune", "-f"]).output();
     }
