@@ -60,7 +60,7 @@ impl Key {
     /// A certificate of this key as keyless signing gets one, DER in base64.
     fn certificate(&self) -> String {
         let extensions = "-addext subjectAltName=email:ann@example.org \
-                          -addext 1.3.6.1.4.1.57264.1.8=ASN1:UTF8String:https://id.example.org";
+                          -addext '1.3.6.1.4.1.57264.1.8=ASN1:UTF8String:https://id.example.org/<script>'";
         self.openssl(&format!(
             "openssl req -x509 -new -key key.pem -subj /CN=sigstore {extensions} -outform DER | openssl base64 -A"
         ))
@@ -181,6 +181,11 @@ fn cosign_signatures_are_verified_with_the_keys_of_the_repository() {
     let annotations = json!({ "dev.cosignproject.cosign/signature": key.sign(&payload) });
     signed.attach(Some(&tag), "", SIMPLE_SIGNING, &payload, annotations);
     signed.says("A signature is present, made with a key that is not known here (cosign)");
+    let overview = signed.site.page("/_/signed", "").text();
+    assert!(
+        overview.contains("/signed:1</code>") && !overview.contains(".sig"),
+        "the newest tag is no image: {overview}"
+    );
 
     let keys = format!("/api/v1/repositories/{NAME}/keys");
     signed.add_key(&keys, "stranger", &stranger);
@@ -232,8 +237,8 @@ fn bundles_are_verified_and_keyless_ones_say_whose_certificate_they_have() {
     }));
     signed.says(
         "made with a key that is not known here (sigstore bundle); its certificate, which is not verified here, says \
-         ann@example.org, vouched for by https://id.example.org",
+         ann@example.org, vouched for by https://id.example.org/&#60;script&#62;",
     );
-    signed.add_key("/api/v1/accounts/library/keys", "known now", &keyless);
-    signed.says("Signed: verified with the key “known now” of library ");
+    signed.add_key("/api/v1/accounts/library/keys", "<script>alert(1)</script>", &keyless);
+    signed.says("Signed: verified with the key “&#60;script&#62;alert(1)&#60;/script&#62;” of library ");
 }

@@ -216,7 +216,15 @@ impl Head {
     }
 }
 
-/// The tag that is meant without one, or else the last that was pushed.
+/// Tags that are looked at for the one that is meant.
+const NEWEST: u64 = 20;
+
+/// Whether a tag is one under which cosign keeps what belongs to an image: `sha256-….sig`.
+fn belongs_to_an_image(tag: &str) -> bool {
+    tag.starts_with("sha256-") && [".sig", ".att", ".sbom"].iter().any(|ending| tag.ends_with(ending))
+}
+
+/// The tag that is meant without one, or else the last that was pushed and is no signature.
 async fn default_tag(visit: &Visit, row: &RepositoryRow) -> Result<Option<TagRow>> {
     let failed = |error| Failure::of(visit, error);
     match visit.hub.tag(row, "latest").await {
@@ -224,9 +232,9 @@ async fn default_tag(visit: &Visit, row: &RepositoryRow) -> Result<Option<TagRow
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let newest = TagFilter { limit: 1, ..TagFilter::default() };
+    let newest = TagFilter { limit: NEWEST, ..TagFilter::default() };
     let (_, tags) = visit.hub.tags(row, &newest).await.map_err(failed)?;
-    Ok(tags.into_iter().next())
+    Ok(tags.into_iter().find(|tag| !belongs_to_an_image(&tag.tag)))
 }
 
 #[derive(Template)]
