@@ -52,6 +52,10 @@ impl Packs for FsPacks {
         })
     }
 
+    fn path(&self, at: &Location) -> Result<PathBuf> {
+        self.locate(at)
+    }
+
     fn usage(&self, at: &Location) -> Result<Option<Usage>> {
         Root::usage(&self.locate(at)?)
     }

@@ -116,6 +116,12 @@ impl<'a> Image<'a> {
         self.root
     }
 
+    /// Where the table of extra devices ends: [`Image::devices`] reads nothing behind it.
+    pub fn devices_end(&self) -> u64 {
+        let (start, count) = self.devices;
+        start + u64::from(count) * DEVICE_SLOT
+    }
+
     /// The extra devices in their order.
     pub fn devices(&self) -> Result<Vec<Device>, ReadError> {
         let (start, count) = self.devices;

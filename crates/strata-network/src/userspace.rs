@@ -39,26 +39,28 @@ impl Drop for Program {
 pub(crate) fn start(directory: &Path, pid: i32, ports: &[PublishedPort]) -> Result<Program> {
     // The numbers are settled by binding them for a moment: both programs want a number.
     let bound: Vec<BoundPort> = bind_all(ports)?.into_iter().map(|held| held.port).collect();
-    match pasta(pid, &bound) {
-        Err(NetworkError::System { cause, .. }) if is_missing(&cause) => {}
-        other => return other,
+    if let Some(program) = pasta(pid, &bound)? {
+        return Ok(program);
     }
-    match slirp4netns(directory, pid, &bound) {
-        Err(NetworkError::System { cause, .. }) if is_missing(&cause) => Err(NetworkError::Unsupported(
-            "neither pasta nor slirp4netns is installed: without root a container reaches the network through one of \
-                 them (install the package passt or slirp4netns), or use --network host or none"
+    slirp4netns(directory, pid, &bound)?.ok_or_else(|| {
+        NetworkError::Unsupported(
+            "neither pasta nor slirp4netns is installed: without root a container reaches the network through one of them \
+             (install the package passt or slirp4netns), or use --network host or none"
                 .to_owned(),
-        )),
-        other => other,
+        )
+    })
+}
+
+/// Starts a program; `None` when it is not there. A folder of PATH that may not be looked into says that it is forbidden.
+fn spawn(command: &mut Command, name: &str) -> Result<Option<Child>> {
+    match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn() {
+        Ok(child) => Ok(Some(child)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
+        Err(error) => Err(NetworkError::system(format!("starting {name}"), error)),
     }
 }
 
-/// Whether a program is not there. A folder of PATH that may not be looked into says that it is forbidden.
-fn is_missing(cause: &io::Error) -> bool {
-    matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
-}
-
-fn pasta(pid: i32, ports: &[BoundPort]) -> Result<Program> {
+fn pasta(pid: i32, ports: &[BoundPort]) -> Result<Option<Program>> {
     let mut command = Command::new("pasta");
     command.args(["--config-net", "--foreground", "--quiet", "--no-map-gw", "-T", "none", "-U", "none"]);
     let own: Vec<&BoundPort> = ports.iter().filter(|port| port.host_address.is_ipv4()).collect();
@@ -72,38 +74,26 @@ fn pasta(pid: i32, ports: &[BoundPort]) -> Result<Program> {
             command.args([option, "none"]);
         }
     }
-    let child = command
-        .arg(pid.to_string())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| NetworkError::system("starting pasta", error))?;
+    let Some(child) = spawn(command.arg(pid.to_string()), "pasta")? else { return Ok(None) };
     let mut program = Program { child, ports: ports.to_vec() };
     wait_for_interface(&mut program, "pasta", pid)?;
-    Ok(program)
+    Ok(Some(program))
 }
 
-fn slirp4netns(directory: &Path, pid: i32, ports: &[BoundPort]) -> Result<Program> {
+fn slirp4netns(directory: &Path, pid: i32, ports: &[BoundPort]) -> Result<Option<Program>> {
     let _ = fs::remove_file(directory.join(SOCKET));
     let folder = fs::File::open(directory)
         .map_err(|error| NetworkError::system(format!("opening {}", directory.display()), error))?;
-    let child = Command::new("slirp4netns")
-        .current_dir(directory)
-        .args(["--configure", "--mtu=65520", "--disable-host-loopback", "--api-socket", SOCKET])
-        .arg(pid.to_string())
-        .arg("eth0")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| NetworkError::system("starting slirp4netns", error))?;
+    let mut command = Command::new("slirp4netns");
+    command.current_dir(directory).args(["--configure", "--mtu=65520", "--disable-host-loopback"]);
+    command.args(["--api-socket", SOCKET, &pid.to_string(), "eth0"]);
+    let Some(child) = spawn(&mut command, "slirp4netns")? else { return Ok(None) };
     let mut program = Program { child, ports: ports.to_vec() };
     wait_for_interface(&mut program, "slirp4netns", pid)?;
     for port in ports.iter().filter(|port| port.host_address.is_ipv4()) {
         forward(&folder, port)?;
     }
-    Ok(program)
+    Ok(Some(program))
 }
 
 /// The interface is in the container's list of interfaces when the program is done with its work.
@@ -132,7 +122,15 @@ fn wait_for_interface(program: &mut Program, name: &str, pid: i32) -> Result<()>
 fn forward(folder: &fs::File, port: &BoundPort) -> Result<()> {
     let failed = |error| NetworkError::system("asking slirp4netns for a published port", error);
     // The directory's path may be longer than a socket's may be.
-    let mut stream = UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd())).map_err(failed)?;
+    let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
+    let end = Instant::now() + START_LIMIT;
+    let mut stream = loop {
+        match UnixStream::connect(&path) {
+            // It listens a moment after the interface is up.
+            Err(_) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            connected => break connected.map_err(failed)?,
+        }
+    };
     let address = match port.host_address {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(_) => return Ok(()),

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use strata_layer::{ContentDigest, PackId, PackSink};
@@ -54,6 +55,9 @@ pub trait Packs: Send + Sync {
 
     /// Opens a pack. The footer's shape is checked, its digest is not.
     fn open(&self, at: &Location) -> Result<Arc<dyn PackFile>>;
+
+    /// The path by which the kernel finds a pack, whether it is there or not.
+    fn path(&self, at: &Location) -> Result<PathBuf>;
 
     /// What a pack takes; `None` when it is not there.
     fn usage(&self, at: &Location) -> Result<Option<Usage>>;

@@ -1,5 +1,6 @@
 //! The store itself: its three backends, its clock, and reading from it.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,8 @@ use strata_model::{DiffId, Digest};
 
 use crate::known::KnownPacks;
 use crate::{
-    BlobBytes, Blobs, Catalog, Durability, LayerRow, ObjectRow, PackFile, Packs, ReadTxn, Result, StoreError, WriteTxn,
+    BlobBytes, Blobs, Catalog, Durability, LayerRow, ObjectRow, PackFile, PackRow, Packs, ReadTxn, Result, StoreError,
+    WriteTxn,
 };
 
 /// Tells the time, nanoseconds since 1970.
@@ -223,6 +225,19 @@ impl Store {
         read_whole(&*file).map_err(|cause| damaged(cause.to_string()))
     }
 
+    /// Where packs lie, in the order given. They are not looked at.
+    ///
+    /// # Errors
+    /// `DamagedPack` when one is unknown.
+    pub async fn pack_paths(&self, ids: &[PackId]) -> Result<Vec<PathBuf>> {
+        let txn = self.read().await?;
+        let mut paths = Vec::with_capacity(ids.len());
+        for id in ids {
+            paths.push(self.inner.packs.path(&pack_row(&*txn, id).await?.location)?);
+        }
+        Ok(paths)
+    }
+
     /// Opens packs, in the order given.
     ///
     /// # Errors
@@ -231,10 +246,7 @@ impl Store {
         let txn = self.read().await?;
         let mut files = Vec::with_capacity(ids.len());
         for id in ids {
-            let row = txn
-                .pack(id)
-                .await?
-                .ok_or_else(|| StoreError::DamagedPack { pack: *id, cause: "it is not in the catalog".into() })?;
+            let row = pack_row(&*txn, id).await?;
             files.push(self.inner.packs.open(&row.location).map_err(|error| match error {
                 error if is_not_found(&error) => {
                     StoreError::DamagedPack { pack: *id, cause: "its file is missing".into() }
@@ -247,6 +259,11 @@ impl Store {
         }
         Ok(files)
     }
+}
+
+async fn pack_row(txn: &dyn ReadTxn, id: &PackId) -> Result<PackRow> {
+    let row = txn.pack(id).await?;
+    row.ok_or_else(|| StoreError::DamagedPack { pack: *id, cause: "it is not in the catalog".into() })
 }
 
 pub(crate) fn is_not_found(error: &StoreError) -> bool {

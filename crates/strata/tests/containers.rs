@@ -180,6 +180,38 @@ fn the_image_never_changes_and_what_was_written_can_be_kept() {
     eventually("no container is left", || sandbox.run(&["ps", "-aq"]).success().is_empty());
 }
 
+/// What a start takes does not depend on how many layers there are, nor on what is in them.
+#[test]
+fn an_image_of_many_layers_starts_as_one_of_few() {
+    const LAYERS: usize = 300;
+    let Some(sandbox) = sandbox() else { return };
+    let busybox = fs::read("/bin/busybox").or_else(|_| fs::read("/usr/bin/busybox")).expect("busybox");
+    let base = Layer::new(&[
+        TarEntry::directory("bin"),
+        TarEntry::file("bin/busybox", busybox).mode(0o755),
+        TarEntry::symbolic_link("bin/true", "busybox"),
+        TarEntry::symbolic_link("bin/ls", "busybox"),
+    ]);
+    let image = ImageBuilder::new().layer(base).setting("Env", json!(["PATH=/bin"]));
+    let layers = (1..LAYERS).map(|number| Layer::of_file(&format!("files/{number}"), format!("file {number}\n")));
+    let registry = FakeRegistry::start();
+    registry.add_image("many", "latest", &layers.fold(image, ImageBuilder::layer).build());
+    let many = format!("{}/many:latest", registry.host());
+    sandbox.run(&["pull", "-q", &many]).success();
+    let files = sandbox.run(&["run", "--rm", "--network", "none", &many, "ls", "/files"]).success();
+    assert_eq!(files.lines().count(), LAYERS - 1);
+    let fastest = |image: &str| {
+        let run = || {
+            let begun = Instant::now();
+            sandbox.run(&["run", "--rm", "--network", "none", image, "true"]).success();
+            begun.elapsed()
+        };
+        (0..8).map(|_| run()).min().unwrap_or_default()
+    };
+    let (few, many) = (fastest("box"), fastest(&many));
+    assert!(many < few * 2 + Duration::from_millis(40), "{many:?} for {LAYERS} layers, {few:?} for one");
+}
+
 #[test]
 fn an_image_in_use_stays() {
     let Some(sandbox) = sandbox() else { return };

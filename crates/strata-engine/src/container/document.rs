@@ -394,8 +394,9 @@ impl ContainerDocument {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The command as `ps` shows it.
+    /// The command as `ps` shows it: arguments with spaces in quotes.
     pub fn command(&self) -> String {
-        std::iter::once(&self.path).chain(&self.args).cloned().collect::<Vec<_>>().join(" ")
+        let shown = |argument: &String| if argument.contains(' ') { format!("'{argument}'") } else { argument.clone() };
+        std::iter::once(self.path.clone()).chain(self.args.iter().map(shown)).collect::<Vec<_>>().join(" ")
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use strata_runtime::{ContainerState, HealthStatus, state};
 use strata_store::{ContainerPhase, ContainerRow, Store};
 
-use super::document::ContainerDocument;
+use super::document::{ContainerDocument, HostConfig};
 use super::list::container_size;
 use super::{container_directory, find_container};
 use crate::Result;
@@ -62,7 +62,7 @@ fn whole(
     add("ProcessLabel", json!(""));
     add("AppArmorProfile", json!(""));
     add("ExecIDs", Value::Null);
-    add("HostConfig", json!(document.host_config));
+    add("HostConfig", host_config(&document.host_config));
     let layers = json!({ "UpperDir": file("upper"), "WorkDir": file("work"), "MergedDir": file("rootfs") });
     add("GraphDriver", json!({ "Data": layers, "Name": "strata" }));
     if let Some((writable, total)) = sizes {
@@ -118,4 +118,22 @@ pub fn state_json(state: &ContainerState, phase: ContainerPhase) -> Value {
         fields.insert("Health".into(), health);
     }
     value
+}
+
+/// How a container runs, with what docker shows of settings that are not there or were not given.
+fn host_config(given: &HostConfig) -> Value {
+    let mut shown = json!({
+        "BlkioDeviceReadBps": [], "BlkioDeviceReadIOps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceWriteIOps": [],
+        "BlkioWeightDevice": [], "CpuCount": 0, "CpuPercent": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
+        "DeviceRequests": null, "Devices": [], "Dns": [], "DnsOptions": [], "DnsSearch": [], "IOMaximumBandwidth": 0,
+        "IOMaximumIOps": 0, "OomKillDisable": false, "PortBindings": {}, "Ulimits": [],
+    });
+    if let (Some(shown), Value::Object(given)) = (shown.as_object_mut(), json!(given)) {
+        for (key, value) in given {
+            if !value.is_null() || !shown.contains_key(&key) {
+                shown.insert(key, value);
+            }
+        }
+    }
+    shown
 }

@@ -2,11 +2,16 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use strata_erofs::reader::{Device, Image};
+use strata_layer::PackId;
 use strata_model::{DiffId, ImageId};
-use strata_rootfs::{Abilities, InnerBind, MountPlan, Ownership, UpperDirectory, ViewOnDisk, extract, mount_plan};
+use strata_rootfs::{
+    Abilities, InnerBind, Method, MountPlan, Ownership, Step, UpperDirectory, ViewOnDisk, extract, mount_plan,
+};
 use strata_runtime::{ContainerStatus, state};
 use strata_store::{ContainerRow, OpenedView, Store, StoreError};
 
@@ -36,23 +41,58 @@ pub(crate) async fn container_layers(store: &Store, row: &ContainerRow) -> Resul
 pub(super) async fn root_plan(store: &Store, root: &Path, row: &ContainerRow) -> Result<MountPlan> {
     let layers = container_layers(store, row).await?;
     let directory = container_directory(root, &row.id);
-    let image = erofs_image_of_layers(store, &row.image, &layers).await?;
-    let opened = store.open_view(&row.image.to_string(), &layers).await?;
     let abilities = abilities(root)?;
-    let view = ViewOnDisk {
-        image: image.as_ref().and_then(|bytes| bytes.file()).map(path_of).transpose()?.unwrap_or_default(),
-        packs: opened.packs.iter().map(|pack| path_of(pack.file())).collect::<Result<_>>()?,
-        directory: image_directory(root, &row.image),
+    let image = match abilities.image {
+        Method::Directory => None,
+        Method::ErofsFile | Method::ErofsLoop => erofs_image_of_layers(store, &row.image, &layers).await?,
     };
+    let (path, packs) = match image.as_ref().and_then(|bytes| bytes.file()) {
+        Some(file) => (path_of(file)?, packs_of(store, file).await?),
+        None => Default::default(),
+    };
+    let view = ViewOnDisk { image: path, packs, directory: image_directory(root, &row.image) };
     let upper =
         UpperDirectory { upper: directory.join("upper"), work: directory.join("work"), lower: directory.join("lower") };
     let abilities = match image {
         Some(_) => abilities,
-        None => Abilities { image: strata_rootfs::Method::Directory, ..abilities },
+        None => Abilities { image: Method::Directory, ..abilities },
     };
     let plan = mount_plan(&view, Some(&upper), &abilities, &directory.join("rootfs"));
-    write_directories(opened, &plan).await?;
+    if plan.steps.iter().any(is_extraction) {
+        write_directories(store.open_view(&row.image.to_string(), &layers).await?, &plan).await?;
+    }
     Ok(plan)
+}
+
+/// The packs that an EROFS image is mounted with. Its own table of devices names them: neither layers nor packs are read, so
+/// that an image of many layers starts as one of few.
+async fn packs_of(store: &Store, image: &File) -> Result<Vec<PathBuf>> {
+    /// The superblock lies before this.
+    const HEAD: u64 = 4096;
+    let damaged = |cause: String| StoreError::Malformed { what: "the view of an image".to_owned(), cause };
+    let read = |end: u64| {
+        let mut bytes = vec![0; end as usize];
+        image.read_exact_at(&mut bytes, 0).map(|()| bytes).map_err(|cause| damaged(cause.to_string()))
+    };
+    let size = image.metadata().map_err(|cause| damaged(cause.to_string()))?.len();
+    let mut bytes = read(HEAD.min(size))?;
+    let end = Image::open(&bytes).map_err(|cause| damaged(cause.to_string()))?.devices_end();
+    if end > HEAD {
+        bytes = read(end.min(size))?;
+    }
+    let devices = Image::open(&bytes).and_then(|image| image.devices()).map_err(|cause| damaged(cause.to_string()))?;
+    let id = |device: &Device| {
+        let number = std::str::from_utf8(&device.tag).ok().and_then(|tag| u128::from_str_radix(tag, 16).ok());
+        number
+            .map(|number| PackId(number.to_be_bytes()))
+            .ok_or_else(|| damaged("a device has no pack's name".to_owned()))
+    };
+    let ids = devices.iter().map(id).collect::<std::result::Result<Vec<_>, _>>()?;
+    Ok(store.pack_paths(&ids).await?)
+}
+
+fn is_extraction(step: &Step) -> bool {
+    matches!(step, Step::Extract { .. })
 }
 
 /// Where the files of an image lie for all its containers, where the kernel mounts no view.
@@ -62,12 +102,7 @@ pub(super) fn image_directory(root: &Path, image: &ImageId) -> PathBuf {
 
 /// Writes the view as files where a plan wants it so.
 async fn write_directories(opened: OpenedView, plan: &MountPlan) -> Result<()> {
-    use strata_rootfs::Step;
-    let is_wanted = |step: &Step| matches!(step, Step::Extract { .. });
-    if !plan.steps.iter().any(is_wanted) {
-        return Ok(());
-    }
-    let plan = MountPlan { steps: plan.steps.iter().filter(|step| is_wanted(step)).cloned().collect() };
+    let plan = MountPlan { steps: plan.steps.iter().filter(|step| is_extraction(step)).cloned().collect() };
     let ownership = if rustix::process::geteuid().is_root() { Ownership::AsRecorded } else { Ownership::Squash };
     tokio::task::spawn_blocking(move || {
         let packs: Vec<File> = opened

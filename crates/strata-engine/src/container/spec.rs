@@ -4,7 +4,10 @@ use std::path::Path;
 
 use oci_spec::runtime::{Capability, Spec};
 use serde_json::{Value, json};
-use strata_runtime::spec::{DEFAULT_CAPABILITIES, capabilities, default_device_rules, default_mounts, default_seccomp};
+use strata_runtime::cgroup::Cgroup;
+use strata_runtime::spec::{
+    DEFAULT_CAPABILITIES, capabilities, default_device_rules, default_mounts, default_seccomp, is_available,
+};
 
 use super::document::{Config, ContainerDocument, HostConfig, MountPoint};
 use super::is_root_of_machine;
@@ -28,9 +31,12 @@ pub(super) fn configuration(document: &ContainerDocument, directory: &Path, shar
     let (config, host) = (&document.config, &document.host_config);
     let bounding = capability_set(host)?;
     let malformed = |cause: serde_json::Error| EngineError::invalid(format!("container configuration: {cause}"));
+    // Named here, so that every OCI runtime uses the same groups.
+    let id = directory.file_name().unwrap_or_default().to_string_lossy();
     let linux = json!({
         "namespaces": namespaces(host, shared),
         "resources": resources(host)?,
+        "cgroupsPath": Cgroup::path(Some(&host.cgroup_parent).filter(|parent| !parent.is_empty()).map(String::as_str), &id),
         "sysctl": host.sysctls.clone().unwrap_or_default(),
         "maskedPaths": host.masked_paths.clone().unwrap_or_default(),
         "readonlyPaths": host.readonly_paths.clone().unwrap_or_default(),
@@ -66,7 +72,7 @@ pub(super) fn configuration(document: &ContainerDocument, directory: &Path, shar
     let mut spec: Spec = serde_json::from_value(json!({
         "ociVersion": "1.2.0",
         "hostname": config.hostname,
-        "domainname": config.domainname,
+        "domainname": Some(&config.domainname).filter(|name| !name.is_empty()),
         "root": { "path": "rootfs", "readonly": host.readonly_rootfs },
         "process": process(config, host)?,
         "mounts": mounts,
@@ -186,7 +192,7 @@ fn capability_set(host: &HostConfig) -> Result<Vec<Capability>> {
     Ok(set)
 }
 
-/// Every capability that the kernel knows.
+/// Every capability that is to be had here.
 fn all_capabilities() -> Vec<Capability> {
     const NAMES: &[&str] = &[
         "AUDIT_CONTROL",
@@ -231,7 +237,8 @@ fn all_capabilities() -> Vec<Capability> {
         "SYS_TTY_CONFIG",
         "WAKE_ALARM",
     ];
-    NAMES.iter().filter_map(|name| serde_json::from_value(json!(format!("CAP_{name}"))).ok()).collect()
+    let all = NAMES.iter().filter_map(|name| serde_json::from_value(json!(format!("CAP_{name}"))).ok());
+    all.filter(|capability| is_available(*capability)).collect()
 }
 
 fn namespaces(host: &HostConfig, shared: &SharedNamespaces) -> Vec<Value> {

@@ -17,7 +17,7 @@ use super::document::{Config, ContainerDocument, HostConfig};
 use super::find::find_ready;
 use super::root::root_plan;
 use super::spec::{SharedNamespaces, configuration};
-use super::{container_directory, container_event, signals};
+use super::{container_directory, container_event, is_root_of_machine, signals};
 use crate::network::{NetworkSetup, prepare_network};
 use crate::{EngineError, Result, volume};
 
@@ -78,8 +78,10 @@ pub async fn start_container(
             None => start(&directory).map(|started| (started, None)),
         }
         .map_err(strata_runtime::RuntimeError::from)?;
-        let limits =
-            started.warnings.into_iter().map(|warning| format!("{} is not limited: {}", warning.limit, warning.reason));
+        // Without root there are no devices to keep away, and groups matter only to limits.
+        let matters = |limit: &str| limit != "cgroup" && (limit != "devices" || is_root_of_machine());
+        let limits = started.warnings.into_iter().filter(|warning| matters(&warning.limit));
+        let limits = limits.map(|warning| format!("{} is not limited: {}", warning.limit, warning.reason));
         let network = strata_network::state(&directory)?.unwrap_or_default().warnings;
         Ok::<_, EngineError>(StartedContainer { stream, warnings: limits.chain(network).collect() })
     })

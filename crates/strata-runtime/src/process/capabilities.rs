@@ -56,6 +56,12 @@ pub(crate) fn number(capability: Capability) -> u32 {
     }
 }
 
+/// Whether this process could give the capability to another: the machine may have taken it away from its root.
+pub(crate) fn is_available(capability: Capability) -> bool {
+    let bit = CapabilitySet::from_bits_retain(1 << number(capability));
+    capability_is_in_bounding_set(bit).unwrap_or(false)
+}
+
 /// The sets of a process as the kernel has them. Capabilities that this kernel does not know are left out, as runc does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sets {

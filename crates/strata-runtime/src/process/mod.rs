@@ -27,6 +27,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) use bundle::{cgroup_path, configuration, mount_root};
+pub(crate) use capabilities::is_available as is_capability_available;
 #[cfg(test)]
 pub(crate) use capabilities::number as capability_number;
 pub(crate) use executable::Executable;

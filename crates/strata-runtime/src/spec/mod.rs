@@ -68,6 +68,11 @@ pub fn capabilities(of: &[Capability], ambient: bool) -> LinuxCapabilities {
     builder.build().unwrap_or_default()
 }
 
+/// Whether this process could give the capability to a container: a machine may have taken it away from its root, too.
+pub fn is_available(capability: Capability) -> bool {
+    crate::process::is_capability_available(capability)
+}
+
 /// The file systems that every container has. In a user namespace that has no network namespace of its own (`shares_network`)
 /// `/sys` is the machine's, which cannot be mounted anew there.
 pub fn default_mounts(shm_size: u64, shares_network: bool) -> Vec<Mount> {

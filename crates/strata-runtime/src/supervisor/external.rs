@@ -6,17 +6,19 @@
 use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio as Standard};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, set_child_subreaper};
 
 use crate::cgroup::Cgroup;
 use crate::error::{RuntimeError, StartError};
 use crate::process::{cgroup_path, configuration, mount_root};
+use crate::user::Accounts;
 
 use super::launch::{Launched, Launcher};
 use super::plan::SupervisorPlan;
@@ -41,6 +43,7 @@ impl External {
         set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|errno| RuntimeError::system("adopting the container's init", errno))?;
         mount_root(plan)?;
+        write_user(directory)?;
         let path = cgroup_path(&configuration(directory)?, plan.cgroup_parent.as_deref(), &plan.container);
         Ok(External {
             runtime: runtime.to_owned(),
@@ -98,6 +101,24 @@ impl External {
             };
         StartError { exit_code, message: format!("{} {verb}: {message}", self.runtime.display()) }
     }
+}
+
+/// Writes the user of the configuration as numbers: OCI runtimes take no names, and would run the program as root.
+fn write_user(directory: &Path) -> Result<(), RuntimeError> {
+    let mut spec = configuration(directory)?;
+    let Some(process) = spec.process_mut() else { return Ok(()) };
+    let mut user = process.user().clone();
+    let Some(name) = user.username().clone().filter(|name| !name.is_empty()) else { return Ok(()) };
+    let root = directory.join("rootfs");
+    let root = openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|cause| RuntimeError::system(format!("opening {}", root.display()), cause))?;
+    let additional: Vec<String> = user.additional_gids().iter().flatten().map(u32::to_string).collect();
+    let identity = Accounts::read(root.as_fd()).resolve(&name, &additional)?;
+    user.set_uid(identity.uid).set_gid(identity.gid).set_additional_gids(Some(identity.groups));
+    process.set_user(user);
+    let (path, new) = (directory.join("config.json"), directory.join("config.json.new"));
+    spec.save(&new).map_err(|error| RuntimeError::document(&new, error))?;
+    fs::rename(&new, &path).map_err(|cause| RuntimeError::system(format!("writing {}", path.display()), cause))
 }
 
 impl Launcher for External {

@@ -4,7 +4,7 @@ use strata_engine::rename_container;
 
 use crate::command_line::{Arity, CommandDefinition, Flags};
 use crate::context::Context;
-use crate::report::Outcome;
+use crate::report::{Failure, Outcome};
 
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new("rename", "CONTAINER NEW_NAME", "Rename a container", |context, flags| {
@@ -15,5 +15,9 @@ pub(super) fn definition() -> CommandDefinition {
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    Ok(rename_container(context.store()?, &flags.argument(0), &flags.argument(1)).await?)
+    let (old, new) = (flags.argument(0), flags.argument(1));
+    rename_container(context.store()?, &old, &new).await.map_err(|error| {
+        Failure::from(error).report();
+        Failure::bare(format!("Error: failed to rename container named {old}"))
+    })
 }

@@ -8,7 +8,7 @@ use super::session::Session;
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{complain, print_line};
-use crate::report::{Failure, Failures, Outcome};
+use crate::report::{Failure, Outcome};
 
 pub(super) fn run_definition() -> CommandDefinition {
     let command = CommandDefinition::new(
@@ -114,12 +114,18 @@ async fn start(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         let session = Session { stdin, terminal: document.config.tty };
         return ended(attached(context, name, session).await.map_err(|(failure, _)| failure)?);
     }
-    let mut failures = Failures::default();
+    let mut failed = Vec::new();
     for name in names {
-        let started = start_one(context, &name, None).await.map_err(|(failure, _)| failure);
-        if failures.note(started).is_some() {
-            print_line(&name)?;
+        match start_one(context, &name, None).await {
+            Ok(_) => print_line(&name)?,
+            Err((failure, _)) => {
+                failure.report();
+                failed.push(name);
+            }
         }
     }
-    failures.outcome()
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::bare(format!("Error: failed to start containers: {}", failed.join(", ")))),
+    }
 }
