@@ -617,6 +617,8 @@ fn a_root_filesystem_is_exported_and_imported() {
     let listing = output("tar", &["--numeric-owner", "-tvf", text(&exported)]);
     assert!(listing.contains("-rwsr-xr-x 7/8"), "{listing}");
     let again = sandbox.run(&["import", text(&exported), "made:2"]).success();
+    sandbox.run(&["import", text(&exported), "untagged"]).success();
+    assert_eq!(sandbox.run(&["images", "--format", "{{.Tag}}", "untagged"]).success(), "latest\n");
     assert!(again.starts_with("sha256:"), "{again}");
     assert_eq!(sandbox.run(&["image", "cat", "made:2", "/etc/motd"]).success(), "hello\n");
     assert_eq!(sandbox.run(&["image", "diff", "made:1", "made:2"]).success(), "");
