@@ -1,12 +1,15 @@
 //! `system df`: what the store takes, and what sharing saves.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use strata_model::{ChainId, DiffId, ImageId};
 use strata_store::{ReadTxn, Store, layers_left_behind};
 
+use crate::container::{ContainerFilter, ContainerSummary, container_size, directory_size, list_containers};
 use crate::list::{ImageFilter, ImageSummary, summaries};
 use crate::mount_record::MountedImage;
+use crate::volume::{VolumeFilter, VolumeInfo, list_volumes};
 use crate::{Result, load_documents};
 
 /// An image with what it shares.
@@ -56,6 +59,44 @@ impl StoreUsage {
     pub fn on_disk(&self) -> u64 {
         self.blobs_on_disk + self.packs_on_disk + self.indexes_on_disk + self.views_on_disk
     }
+}
+
+/// A container with what it wrote.
+#[derive(Clone, Debug)]
+pub struct ContainerUsage {
+    /// The container.
+    pub summary: ContainerSummary,
+    /// Bytes that it wrote.
+    pub written: u64,
+}
+
+/// Every container, the newest first.
+///
+/// # Errors
+/// When the catalog or the files of a container cannot be read.
+pub async fn container_usage(store: &Store, root: &Path) -> Result<Vec<ContainerUsage>> {
+    let found = list_containers(store, root, &ContainerFilter::default()).await?.into_iter();
+    let measured = found.map(|summary| Ok(ContainerUsage { written: container_size(root, &summary.row.id)?, summary }));
+    measured.collect()
+}
+
+/// A volume with what is in it.
+#[derive(Clone, Debug)]
+pub struct VolumeUsage {
+    /// The volume.
+    pub volume: VolumeInfo,
+    /// Bytes of its files.
+    pub size: u64,
+}
+
+/// Every volume, sorted by name.
+///
+/// # Errors
+/// When the catalog or the files of a volume cannot be read.
+pub async fn volume_usage(store: &Store, root: &Path) -> Result<Vec<VolumeUsage>> {
+    let found = list_volumes(store, root, &VolumeFilter::default()).await?.into_iter();
+    let measured = found.map(|volume| Ok(VolumeUsage { size: directory_size(&volume.mountpoint)?, volume }));
+    measured.collect()
 }
 
 /// Measures the store; `mounted` is what is in use.

@@ -48,12 +48,12 @@ pub use container::{
     container_directory, container_size, control_container, copy_from_container, copy_tar_from_container,
     copy_tar_to_container, copy_to_container, create_container, document, enter_user_namespace, export_container,
     extract_to_container, find_container, inspect_container, list_containers, prune_containers, remove_container,
-    rename_container, running_containers, short_id, start_container, stat_container_path, state_json, sweep_containers,
-    update_container, wait_container,
+    rename_container, revive_containers, running_containers, short_id, start_container, stat_container_path,
+    state_json, sweep_containers, update_container, wait_container,
 };
 pub use container_status::container_status;
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
-pub use df::{ImageUsage, StoreUsage, usage};
+pub use df::{ContainerUsage, ImageUsage, StoreUsage, VolumeUsage, container_usage, usage, volume_usage};
 pub use error::{EngineError, Result};
 pub use event::{EventFilter, event_attributes, event_json, event_kind, events, parse_event_time};
 pub use export::{Exported, export_rootfs};

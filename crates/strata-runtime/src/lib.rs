@@ -36,7 +36,9 @@ pub use clean::clean;
 pub use control::{AttachEvent, AttachRequest, AttachStream, Control, Update};
 pub use error::{RuntimeError, StartError};
 pub use log::{LogLine, LogQuery, LogReader, Stream, decode_log_line, logs};
-pub use process::{ExecProcess, ExecSpec, ExecStreams, enter_user_namespace, entry, exec, rootless_maps};
-pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult, state};
+pub use process::{
+    ExecProcess, ExecSpec, ExecStreams, GROUPS_ANNOTATION, enter_user_namespace, entry, exec, rootless_maps,
+};
+pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult, is_to_be_revived, state};
 pub use supervisor::plan::{HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime, SupervisorPlan};
 pub use supervisor::{Started, start, start_attached};

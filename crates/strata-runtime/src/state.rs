@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RuntimeError;
+use crate::supervisor::plan::RestartPolicy;
 
 /// The exit code of what was killed with `SIGKILL`.
 pub(crate) const KILLED: i32 = 128 + 9;
@@ -129,6 +130,9 @@ pub(crate) struct Record {
     pub(crate) init_ticks: u64,
     /// The path of its control groups; empty before they were made.
     pub(crate) cgroup: String,
+    /// Whether somebody asked for its end, and not the machine that went down.
+    #[serde(default)]
+    pub(crate) stopped: bool,
 }
 
 impl Record {
@@ -156,6 +160,25 @@ impl Record {
         };
         write().map_err(|cause| RuntimeError::system(format!("writing {}", path.display()), cause))
     }
+}
+
+/// Whether a container's policy wants it to be started again after the machine was: it was started once, and, but for
+/// `always`, nobody has stopped it.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn is_to_be_revived(directory: &Path, policy: &RestartPolicy) -> Result<bool, RuntimeError> {
+    let now = state(directory)?;
+    if now.is_live() || now.started_at == 0 {
+        return Ok(false);
+    }
+    let stopped = Record::read(directory)?.is_some_and(|record| record.stopped);
+    Ok(match policy {
+        RestartPolicy::Always => true,
+        RestartPolicy::UnlessStopped => !stopped,
+        RestartPolicy::OnFailure { .. } => !stopped && now.exit_code != 0,
+        RestartPolicy::No => false,
+    })
 }
 
 /// What goes on in a container. A container whose supervisor was killed is exited with 137: its processes died with it
@@ -245,7 +268,7 @@ mod tests {
 
     fn record(status: ContainerStatus) -> Record {
         let state = ContainerState { status, pid: 7, started_at: 5, ..ContainerState::created() };
-        Record { state, init_ticks: 1, cgroup: "/strata/x".to_owned() }
+        Record { state, init_ticks: 1, cgroup: "/strata/x".to_owned(), stopped: false }
     }
 
     #[test]
@@ -264,6 +287,27 @@ mod tests {
         assert!(truth.finished_at > truth.started_at);
         record(ContainerStatus::Exited).write(path, true).expect("written");
         assert_eq!(state(path).expect("read"), record(ContainerStatus::Exited).state);
+    }
+
+    #[test]
+    fn who_was_stopped_stays_so() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path();
+        let on_failure = RestartPolicy::OnFailure { retries: None };
+        let policies = [RestartPolicy::Always, RestartPolicy::UnlessStopped, on_failure, RestartPolicy::No];
+        let revived =
+            || policies.iter().map(|policy| is_to_be_revived(path, policy).expect("read")).collect::<Vec<bool>>();
+        assert_eq!(revived(), [false; 4], "never started");
+        let mut record = record(ContainerStatus::Running);
+        record.write(path, false).expect("written");
+        assert_eq!(revived(), [true, true, true, false], "cut off");
+        record.state.status = ContainerStatus::Exited;
+        record.write(path, false).expect("written");
+        assert_eq!(revived(), [true, true, false, false], "ended with the machine, in order");
+        record.stopped = true;
+        record.state.exit_code = 137;
+        record.write(path, false).expect("written");
+        assert_eq!(revived(), [true, false, false, false], "stopped by somebody");
     }
 
     #[test]

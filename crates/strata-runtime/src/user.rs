@@ -87,7 +87,12 @@ impl Accounts {
         // The first group is named among the others too, so that it cannot be left (CVE-2022-36109).
         groups.insert(0, gid);
         for group in additional {
-            groups.push(self.gid(group)?);
+            groups.push(self.gid(group).map_err(|error| match error {
+                RuntimeError::NotFound(_) => {
+                    RuntimeError::NotFound(format!("Unable to find group {group}: no matching entries in group file"))
+                }
+                other => other,
+            })?);
         }
         let mut seen = std::collections::HashSet::new();
         groups.retain(|group| seen.insert(*group));

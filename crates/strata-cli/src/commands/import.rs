@@ -36,7 +36,7 @@ pub(super) fn definition() -> CommandDefinition {
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let source = flags.argument(0);
     let reference = match flags.arguments().get(1) {
-        Some(name) => Some(context.reference(name).map_err(Failure::without_prefix)?.with_default_tag()),
+        Some(name) => Some(context.reference(name).map_err(Failure::without_prefix)?),
         None => None,
     };
     let is_address = source.starts_with("http://") || source.starts_with("https://");

@@ -1,6 +1,6 @@
 //! `info`: this machine and its store.
 
-use strata_engine::{ListRequest, list};
+use strata_engine::{ContainerFilter, ContainerSummary, ListRequest, list, list_containers};
 use strata_format::Value;
 use strata_format::size::bytes_size;
 use strata_format::template::Struct;
@@ -20,8 +20,34 @@ pub(super) fn definition() -> CommandDefinition {
     .examples(&[("info --format '{{.DockerRootDir}}'", "Where the store lies")])
 }
 
+/// How many containers there are.
+#[derive(Default)]
+struct Containers {
+    running: usize,
+    paused: usize,
+    stopped: usize,
+}
+
+impl Containers {
+    fn count(all: &[ContainerSummary]) -> Containers {
+        all.iter().fold(Containers::default(), |mut count, summary| {
+            match summary.status() {
+                "paused" => count.paused += 1,
+                "running" | "restarting" => count.running += 1,
+                _ => count.stopped += 1,
+            }
+            count
+        })
+    }
+
+    fn total(&self) -> usize {
+        self.running + self.paused + self.stopped
+    }
+}
+
 /// What is told, gathered once for both forms.
 struct Facts {
+    containers: Containers,
     images: usize,
     root: String,
     kernel: String,
@@ -34,7 +60,9 @@ struct Facts {
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let images = list(context.store()?, &ListRequest { all: true, filters: Vec::new() }).await?.len();
-    let facts = Facts::gather(images, context.root()?.display().to_string());
+    let root = context.root()?;
+    let containers = list_containers(context.store()?, &root, &ContainerFilter::default()).await?;
+    let facts = Facts::gather(Containers::count(&containers), images, root.display().to_string());
     match flags.text("format").as_deref() {
         None => print(&facts.plain()),
         Some("json") => print_line(strata_format::go_json::to_string(
@@ -46,10 +74,11 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 }
 
 impl Facts {
-    fn gather(images: usize, root: String) -> Facts {
+    fn gather(containers: Containers, images: usize, root: String) -> Facts {
         let system = rustix::system::uname();
         let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
         Facts {
+            containers,
             images,
             root,
             kernel: text(system.release()),
@@ -63,10 +92,10 @@ impl Facts {
 
     fn plain(&self) -> String {
         let lines = [
-            "Containers: 0".to_owned(),
-            "  Running: 0".to_owned(),
-            "  Paused: 0".to_owned(),
-            "  Stopped: 0".to_owned(),
+            format!("Containers: {}", self.containers.total()),
+            format!(" Running: {}", self.containers.running),
+            format!(" Paused: {}", self.containers.paused),
+            format!(" Stopped: {}", self.containers.stopped),
             format!("Images: {}", self.images),
             format!("Server Version: {VERSION}"),
             "Storage Driver: strata".to_owned(),
@@ -82,8 +111,8 @@ impl Facts {
             "Debug Mode: false".to_owned(),
             "Experimental: false".to_owned(),
             "Insecure Registries:".to_owned(),
-            "  ::1/128".to_owned(),
-            "  127.0.0.0/8".to_owned(),
+            " ::1/128".to_owned(),
+            " 127.0.0.0/8".to_owned(),
             "Live Restore Enabled: true".to_owned(),
         ];
         let mut text =
@@ -97,10 +126,10 @@ impl Facts {
 
     fn value(&self) -> Value {
         Struct::new("system.dockerInfo")
-            .field("Containers", 0)
-            .field("ContainersRunning", 0)
-            .field("ContainersPaused", 0)
-            .field("ContainersStopped", 0)
+            .field("Containers", self.containers.total() as u64)
+            .field("ContainersRunning", self.containers.running as u64)
+            .field("ContainersPaused", self.containers.paused as u64)
+            .field("ContainersStopped", self.containers.stopped as u64)
             .field("Images", self.images as u64)
             .field("Driver", "strata")
             .field("KernelVersion", self.kernel.as_str())

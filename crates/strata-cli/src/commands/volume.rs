@@ -19,7 +19,7 @@ use crate::{filters, prompt};
 
 const TABLE: &str = "table {{.Driver}}\\t{{.Name}}";
 const RAW: &str = "name: {{.Name}}\ndriver: {{.Driver}}\n";
-const HEADERS: [(&str, &str); 9] = [
+pub(super) const HEADERS: [(&str, &str); 9] = [
     ("Name", "VOLUME NAME"),
     ("Driver", "DRIVER"),
     ("Scope", "SCOPE"),
@@ -91,11 +91,13 @@ async fn ls(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         ("table" | "raw", true) => Format::template("{{.Name}}"),
         (text, _) => Format::new(text, TABLE, Some(RAW)),
     };
-    let rows: Vec<Value> = found.iter().map(|volume| row(volume).into()).collect();
+    let rows: Vec<Value> = found.iter().map(|volume| row(volume, None).into()).collect();
     print(&Formatter::new(&format, HEADERS)?.render(&rows)?)
 }
 
-fn row(volume: &VolumeInfo) -> Struct {
+/// A volume as `volume ls` shows it, or with its size as `system df` does.
+pub(super) fn row(volume: &VolumeInfo, size: Option<u64>) -> Struct {
+    let measured = |text: String| if size.is_some() { text } else { "N/A".to_owned() };
     let labels: Vec<String> =
         volume.document.labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     Struct::row("*formatter.volumeContext")
@@ -103,11 +105,11 @@ fn row(volume: &VolumeInfo) -> Struct {
         .field("Driver", "local")
         .field("Group", "N/A")
         .field("Labels", labels.join(","))
-        .field("Links", "N/A")
+        .field("Links", measured(volume.links.to_string()))
         .field("Mountpoint", volume.mountpoint.display().to_string())
         .field("Name", volume.name.as_str())
         .field("Scope", "local")
-        .field("Size", "N/A")
+        .field("Size", measured(human_size(size.unwrap_or(0) as f64)))
         .field("Status", "N/A")
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
-use strata_store::{ContainerRow, Store};
+use strata_store::{ContainerRow, Store, fault};
 
 use super::find::find_ready;
 use super::{container_directory, container_event, signals};
@@ -78,6 +78,7 @@ pub async fn control_container(store: &Store, root: &Path, text: &str, action: &
 }
 
 async fn note(store: &Store, word: &str, row: &ContainerRow) -> Result<()> {
+    fault::point("container-asked");
     let mut txn = store.write("noting an event").await?;
     txn.insert_event(&container_event(store.now(), word, row)).await?;
     Ok(txn.commit().await?)

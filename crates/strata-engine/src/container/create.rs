@@ -1,20 +1,22 @@
 //! `create`: the directory is made privately, then one transaction makes the container and its volumes exist.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
 use strata_model::Platform;
 use strata_runtime::spec::{MASKED_PATHS, READONLY_PATHS, SHM_SIZE};
 use strata_store::{ContainerPhase, ContainerRow, ReadTxn, Store, fault};
 
 use super::document::{Config, ContainerDocument, HostConfig};
 use super::remove::take_away;
-use super::{container_directory, container_event, limits, merge, mounts, names, random_id, short_id};
+use super::{container_directory, container_event, find_container, limits, merge, mounts, names, random_id, short_id};
 use crate::lookup::{find_image_in, load_documents};
-use crate::{EngineError, Result, volume};
+use crate::{EngineError, Result, network, volume};
 
 /// How many made-up names are tried.
 const NAME_ATTEMPTS: u32 = 64;
@@ -30,7 +32,7 @@ pub struct CreateRequest {
     /// How it runs.
     pub host_config: HostConfig,
     /// The networks that it is in, by name.
-    pub networks: std::collections::BTreeMap<String, serde_json::Value>,
+    pub networks: BTreeMap<String, Value>,
 }
 
 /// What was made.
@@ -57,13 +59,13 @@ pub async fn create_container(store: &Store, root: &Path, request: CreateRequest
     let CreateRequest { mut config, mut host_config, networks, .. } = request;
     merge::complete(&mut config, &documents.config.value().config)?;
     set_defaults(&id, &mut config, &mut host_config)?;
+    check_networks(&*txn, &host_config, &networks).await?;
     let planned = mounts::plan(&*txn, root, &host_config, config.volumes.as_ref(), store.now()).await?;
     let volumes = planned.volumes();
-    for volume in &planned.new_volumes {
-        txn.insert_volume(volume).await?;
+    for new in &planned.new_volumes {
+        volume::finish_removal(&*txn, root, &new.name).await?;
+        txn.insert_volume(new).await?;
     }
-    // Volumes of other containers are theirs to fill.
-    let own_mounts = planned.points[planned.inherited..].to_vec();
     let mut words = merge::command_line(&config).into_iter();
     let document = ContainerDocument {
         path: words.next().unwrap_or_default(),
@@ -95,8 +97,7 @@ pub async fn create_container(store: &Store, root: &Path, request: CreateRequest
     txn.commit().await?;
     fault::point("container-created");
     directory.keep();
-    let own = ContainerDocument { mounts: own_mounts, ..ContainerDocument::default() };
-    if let Err(error) = volume::prepare_volumes(store, root, &row, &own, true).await {
+    if let Err(error) = volume::prepare_volumes(store, root, &row, &document, Some(planned.inherited)).await {
         take_away(store, root, row, true).await?;
         return Err(error);
     }
@@ -207,6 +208,35 @@ fn check(host: &HostConfig) -> Result<()> {
             "logger: no log driver named '{}' is registered",
             host.log_config.kind
         )));
+    }
+    Ok(())
+}
+
+/// Aliases and addresses belong to networks that somebody made; links to containers that are there.
+async fn check_networks(txn: &dyn ReadTxn, host: &HostConfig, networks: &BTreeMap<String, Value>) -> Result<()> {
+    for (name, settings) in networks {
+        let is_users = !network::is_predefined(name) && !name.starts_with("container:");
+        let asks_for = |field: &str| settings.get(field).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+        if asks_for("Aliases") && !is_users {
+            return Err(EngineError::invalid("network-scoped aliases are only supported for user-defined networks"));
+        }
+        let Some(address) = settings.pointer("/IPAMConfig/IPv4Address").and_then(Value::as_str) else { continue };
+        if address.parse::<std::net::Ipv4Addr>().is_err() {
+            return Err(EngineError::invalid(format!("invalid IPv4 address: {address}")));
+        }
+        if !is_users {
+            let message = "user specified IP address is supported on user defined networks only";
+            return Err(EngineError::invalid(message));
+        }
+    }
+    for link in host.links.iter().flatten() {
+        let (name, _) = network::parse_link(link);
+        find_container(txn, name).await.map_err(|error| match error {
+            EngineError::NotFound { message } => {
+                EngineError::NotFound { message: format!("could not get container for {name}: {message}") }
+            }
+            other => other,
+        })?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod paths;
 mod prune;
 mod remove;
 mod rename;
+mod revive;
 mod root;
 mod signals;
 mod spec;
@@ -56,6 +57,7 @@ pub use list::{ContainerFilter, ContainerSize, ContainerSummary, container_size,
 pub use prune::{PrunedContainers, prune_containers};
 pub use remove::{RemoveContainer, remove_container, sweep_containers};
 pub use rename::rename_container;
+pub use revive::revive_containers;
 pub(crate) use root::container_layers;
 pub use start::{StartedContainer, start_container};
 pub(crate) use tree::directory_usage as directory_size;

@@ -1,12 +1,15 @@
 //! From a container's settings to its OCI runtime configuration. Pure; the rules are docker's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use oci_spec::runtime::{Capability, Spec};
 use serde_json::{Value, json};
+use strata_runtime::GROUPS_ANNOTATION;
 use strata_runtime::cgroup::Cgroup;
 use strata_runtime::spec::{
     DEFAULT_CAPABILITIES, capabilities, default_device_rules, default_mounts, default_seccomp, is_available,
+    seccomp_profile,
 };
 
 use super::document::{Config, ContainerDocument, HostConfig, MountPoint};
@@ -77,7 +80,7 @@ pub(super) fn configuration(document: &ContainerDocument, directory: &Path, shar
         "process": process(config, host)?,
         "mounts": mounts,
         "linux": linux,
-        "annotations": host.annotations.clone().unwrap_or_default(),
+        "annotations": annotations(host),
     }))
     .map_err(malformed)?;
     if let Some(process) = spec.process_mut() {
@@ -87,6 +90,16 @@ pub(super) fn configuration(document: &ContainerDocument, directory: &Path, shar
         linux.set_seccomp(Some(seccomp(host, &bounding)?));
     }
     Ok(spec)
+}
+
+fn annotations(host: &HostConfig) -> BTreeMap<String, String> {
+    let mut annotations = host.annotations.clone().unwrap_or_default();
+    let is_name = |group: &&String| group.parse::<u32>().is_err();
+    let names: Vec<&str> = host.group_add.iter().flatten().filter(is_name).map(String::as_str).collect();
+    if !names.is_empty() {
+        annotations.insert(GROUPS_ANNOTATION.to_owned(), names.join(","));
+    }
+    annotations
 }
 
 fn is_unconfined(host: &HostConfig) -> bool {
@@ -102,10 +115,7 @@ fn seccomp(host: &HostConfig, bounding: &[Capability]) -> Result<oci_spec::runti
     let given = host.security_opt.iter().flatten().find_map(|option| option.strip_prefix("seccomp="));
     match given {
         None | Some("builtin") => Ok(default_seccomp(bounding)),
-        Some(path) => Err(EngineError::Unsupported {
-            message: format!("opening seccomp profile ({path}) failed: profiles of one's own are not supported"),
-            hint: Some("seccomp=unconfined switches the profile off".into()),
-        }),
+        Some(profile) => seccomp_profile(profile, bounding).map_err(EngineError::invalid),
     }
 }
 
@@ -122,13 +132,8 @@ fn process(config: &Config, host: &HostConfig) -> Result<Value> {
             environment.push(variable.clone());
         }
     }
-    let groups = host.group_add.iter().flatten().map(|group| {
-        let number = group.parse::<u32>();
-        number.map_err(|_| {
-            EngineError::invalid(format!("Unable to find group {group}: no matching entries in group file"))
-        })
-    });
-    let groups: Vec<u32> = groups.collect::<Result<_>>()?;
+    // Names are those of the container's own file, which its init can read.
+    let groups: Vec<u32> = host.group_add.iter().flatten().filter_map(|group| group.parse().ok()).collect();
     let limits: Vec<Value> = host
         .ulimits
         .iter()

@@ -11,7 +11,7 @@ use strata_runtime::{
     AttachRequest, AttachStream, ContainerStatus, HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime,
     SupervisorPlan, clean, start, start_attached, state,
 };
-use strata_store::{ContainerRow, Store};
+use strata_store::{ContainerRow, Store, fault};
 
 use super::document::{Config, ContainerDocument, HostConfig};
 use super::find::find_ready;
@@ -59,7 +59,7 @@ pub async fn start_container(
     }
     let shared = shared_namespaces(store, root, &document.host_config).await?;
     make_bind_sources(&document)?;
-    volume::prepare_volumes(store, root, &row, &document, false).await?;
+    volume::prepare_volumes(store, root, &row, &document, None).await?;
     let document = volume::with_real_sources(&*store.read().await?, root, &document).await?;
     let mount = root_plan(store, root, &row).await?;
     let network = prepare_network(store, root, &row).await?;
@@ -71,6 +71,7 @@ pub async fn start_container(
     write(&directory, "resolv.conf", network.resolv_conf.as_bytes())?;
     write(&directory, "config.json", &serde_json::to_vec(&spec).unwrap_or_default())?;
     write(&directory, "supervisor.json", &serde_json::to_vec(&plan).unwrap_or_default())?;
+    fault::point("container-planned");
     let started = tokio::task::spawn_blocking(move || {
         clean(&directory)?;
         let (started, stream) = match attach {
@@ -87,6 +88,7 @@ pub async fn start_container(
     })
     .await
     .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    fault::point("container-started");
     let mut txn = store.write("noting a start").await?;
     txn.insert_event(&container_event(store.now(), "start", &row)).await?;
     txn.commit().await?;
@@ -162,6 +164,12 @@ fn supervisor_plan(
     mount: MountPlan,
 ) -> Result<SupervisorPlan> {
     let (config, host) = (&document.config, &document.host_config);
+    if host.init == Some(true) && !matches!(host.runtime.as_str(), "" | "strata") {
+        return Err(EngineError::Unsupported {
+            message: format!("--init is not supported with runtime {}", host.runtime),
+            hint: Some("leave --runtime out".into()),
+        });
+    }
     let stop_signal = config.stop_signal.as_deref().unwrap_or("SIGTERM");
     Ok(SupervisorPlan {
         container: row.id.clone(),
@@ -169,6 +177,7 @@ fn supervisor_plan(
         terminal: config.tty,
         open_stdin: config.open_stdin,
         stdin_once: config.stdin_once,
+        init: host.init == Some(true),
         log: log_settings(host)?,
         restart: restart_policy(host),
         stop_signal: signals::parse(stop_signal)?,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use strata_network::{NetworkPlan, connect, disconnect};
-use strata_store::{ContainerRow, Store};
+use strata_store::{ContainerRow, Store, fault};
 
 use super::create::default_network;
 use super::document::EndpointDocument;
@@ -55,6 +55,7 @@ pub async fn connect_network(store: &Store, root: &Path, request: &ConnectReques
     remember(&mut *txn, &container, &network.name, Some(json!({ "Aliases": request.aliases }))).await?;
     txn.insert_event(&network_event(store.now(), "connect", &network, Some(&container))).await?;
     txn.commit().await?;
+    fault::point("network-connected");
 
     let directory = container_directory(root, &container.id);
     let Some(pid) = running(&directory)? else { return Ok(Vec::new()) };
@@ -80,6 +81,7 @@ pub async fn disconnect_network(store: &Store, root: &Path, network: &str, conta
     remember(&mut *txn, &container, &network.name, None).await?;
     txn.insert_event(&network_event(store.now(), "disconnect", &network, Some(&container))).await?;
     txn.commit().await?;
+    fault::point("network-disconnected");
 
     let directory = container_directory(root, &container.id);
     if running(&directory)?.is_some() {

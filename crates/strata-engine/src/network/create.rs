@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use strata_network::{NetworkError, choose_subnet, claim, host_routes};
-use strata_store::{EndpointRow, NetworkRow, ReadTxn, Store, WriteTxn};
+use strata_store::{EndpointRow, NetworkRow, ReadTxn, Store, WriteTxn, fault};
 
 use super::document::NetworkDocument;
 use super::{DEFAULT, is_predefined, network_event};
@@ -53,6 +53,7 @@ pub async fn create_network(store: &Store, request: CreateNetwork) -> Result<Str
     }
     let row = insert(&mut *txn, store.now(), request).await?;
     txn.commit().await?;
+    fault::point("network-created");
     Ok(row.id)
 }
 

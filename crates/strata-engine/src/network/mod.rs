@@ -28,6 +28,7 @@ pub use document::NetworkDocument;
 pub use find::find_network;
 pub use inspect::{container_networks, inspect_network};
 pub use list::{NetworkFilter, NetworkInfo, list_networks};
+pub(crate) use place::parse_link;
 pub use place::{NetworkSetup, prepare_network};
 pub use ports::{bound_ports, published_ports};
 pub use prune::prune_networks;

@@ -114,10 +114,51 @@ async fn attach_to_bridges(
     let gateway = endpoints.first().map(|endpoint| endpoint.gateway);
     let own: Vec<(IpAddr, Vec<String>)> =
         endpoints.iter().map(|endpoint| (endpoint.address.into(), own_names(row, document))).collect();
-    let hosts = hosts(&extra_hosts(document, gateway)?, &own);
+    let links = linked(store, root, row, document, endpoints.first()).await?;
+    let hosts = hosts(&extra_hosts(document, gateway)?, &[links, own].concat());
     let ports = published_ports(document)?;
     let plan = NetworkPlan { container: row.id.clone(), mode: Mode::Bridge, endpoints, ports, resolver, name_servers };
     Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf })
+}
+
+/// The addresses of linked containers on the container's first network, with their names: alias, ID, name, as docker writes
+/// them.
+async fn linked(
+    store: &Store,
+    root: &Path,
+    row: &ContainerRow,
+    document: &ContainerDocument,
+    first: Option<&Endpoint>,
+) -> Result<Vec<(IpAddr, Vec<String>)>> {
+    let txn = store.read().await?;
+    let mut found = Vec::new();
+    for link in document.host_config.links.iter().flatten() {
+        let (name, alias) = parse_link(link);
+        let other = find_container(&*txn, name).await?;
+        let state = strata_runtime::state(&crate::container::container_directory(root, &other.id))?;
+        if state.pid == 0 {
+            return Err(EngineError::Refused {
+                message: format!("Cannot link to a non running container: /{} AS /{}/{alias}", other.name, row.name),
+            });
+        }
+        let endpoints = txn.endpoints_of_container(&other.id).await?;
+        let shared = endpoints.iter().find(|endpoint| first.is_some_and(|first| first.network == endpoint.network));
+        let address = shared.and_then(|endpoint| endpoint.address.as_deref()?.parse().ok());
+        let address: IpAddr = address.ok_or_else(|| EngineError::Refused {
+            message: format!("Cannot link to /{}, as it does not belong to the same network", other.name),
+        })?;
+        let mut names = vec![alias.to_owned(), short_id(&other.id).to_owned(), other.name.clone()];
+        names.dedup();
+        found.push((address, names));
+    }
+    Ok(found)
+}
+
+/// `CONTAINER[:ALIAS]`; slashes before names are docker's.
+pub(crate) fn parse_link(text: &str) -> (&str, &str) {
+    let (name, alias) = text.split_once(':').unwrap_or((text, text));
+    let last = |text: &'_ str| text.rsplit('/').next().map_or(0, |name| text.len() - name.len());
+    (&name[last(name)..], &alias[last(alias)..])
 }
 
 /// Puts a container into the networks that it was made for: the one of its mode first.

@@ -1,10 +1,11 @@
-//! `network rm`: the row goes in a transaction that finds no running container there; then the bridge.
+//! `network rm`: the bridge goes, then the row in a transaction that finds no running container there. A network without its
+//! bridge is one that nobody is on: the next container to start there makes it again.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use strata_store::{NetworkRow, ReadTxn, Store};
+use strata_store::{NetworkRow, ReadTxn, Store, fault};
 
 use super::document::NetworkDocument;
 use super::find::{find_network, refuse_predefined};
@@ -18,19 +19,19 @@ use crate::{EngineError, Result};
 /// `NotFound`; `Refused` for those that are always there, and while a container runs in it.
 pub async fn remove_network(store: &Store, root: &Path, text: &str) -> Result<String> {
     refuse_predefined(text, "removed")?;
-    let mut txn = store.write("removing a network").await?;
+    let txn = store.read().await?;
     let network = find_network(&*txn, text).await?;
     refuse_predefined(&network.name, "removed")?;
-    let active = active(&*txn, root, &network).await?;
-    if !active.is_empty() {
-        return Err(EngineError::Refused {
-            message: format!(
-                "error while removing network: network {} has active endpoints ({})",
-                network.name,
-                active.join(", ")
-            ),
-        });
+    refuse_active(&*txn, root, &network).await?;
+    drop(txn);
+    let document = NetworkDocument::parse(&network)?;
+    if is_root_of_machine() {
+        strata_network::remove_network(&document.bridge, &document.subnet)?;
     }
+    fault::point("network-bridge-removed");
+    let mut txn = store.write("removing a network").await?;
+    let network = find_network(&*txn, &network.id).await?;
+    refuse_active(&*txn, root, &network).await?;
     for endpoint in txn.endpoints_of_network(&network.id).await? {
         txn.delete_endpoint(&network.id, &endpoint.container).await?;
     }
@@ -38,10 +39,6 @@ pub async fn remove_network(store: &Store, root: &Path, text: &str) -> Result<St
     txn.insert_event(&network_event(store.now(), "destroy", &network, None)).await?;
     txn.commit().await?;
 
-    let document = NetworkDocument::parse(&network)?;
-    if is_root_of_machine() {
-        strata_network::remove_network(&document.bridge, &document.subnet)?;
-    }
     let members = members_directory(root, &network.id);
     match fs::remove_dir_all(&members) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(EngineError::file("removing", &members, cause)),
@@ -49,8 +46,8 @@ pub async fn remove_network(store: &Store, root: &Path, text: &str) -> Result<St
     }
 }
 
-/// The running containers of a network, as docker names them.
-async fn active(txn: &dyn ReadTxn, root: &Path, network: &NetworkRow) -> Result<Vec<String>> {
+/// While a container runs in it, a network stays.
+async fn refuse_active(txn: &dyn ReadTxn, root: &Path, network: &NetworkRow) -> Result<()> {
     let mut active = Vec::new();
     for endpoint in txn.endpoints_of_network(&network.id).await? {
         let Some(container) = txn.container(&endpoint.container).await? else { continue };
@@ -59,5 +56,14 @@ async fn active(txn: &dyn ReadTxn, root: &Path, network: &NetworkRow) -> Result<
             active.push(format!("name:{:?} id:{short:?}", container.name));
         }
     }
-    Ok(active)
+    if active.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Refused {
+        message: format!(
+            "error while removing network: network {} has active endpoints ({})",
+            network.name,
+            active.join(", ")
+        ),
+    })
 }

@@ -19,8 +19,8 @@ use crate::container::{container_layers, random_id, short_id};
 use crate::view::PackPlaces;
 use crate::{EngineError, Result};
 
-/// Makes the directories of a container's volumes. Those that are not there yet are filled, and with `also_empty` (when the
-/// container is made) those that are there and empty, too.
+/// Makes the directories of a container's volumes. Those that are not there yet are filled; when the container is made, those
+/// that are there and empty, too, from this one of its mounts on: what comes before it has from other containers.
 ///
 /// # Errors
 /// When the image cannot be read, or a directory cannot be written.
@@ -29,11 +29,14 @@ pub(crate) async fn prepare_volumes(
     root: &Path,
     row: &ContainerRow,
     document: &ContainerDocument,
-    also_empty: bool,
+    empty_from: Option<usize>,
 ) -> Result<()> {
     let document = with_real_sources(&*store.read().await?, root, document).await?;
-    let points = document.mounts.iter().filter(|point| point.kind == "volume");
-    let wanted: Vec<&MountPoint> = points.filter(|point| is_to_be_filled(point, also_empty)).collect();
+    let points = document.mounts.iter().enumerate().filter(|(_, point)| point.kind == "volume");
+    let is_wanted =
+        |number: usize, point: &MountPoint| is_to_be_filled(point, empty_from.is_some_and(|first| number >= first));
+    let wanted: Vec<&MountPoint> =
+        points.filter(|(number, point)| is_wanted(*number, point)).map(|(_, point)| point).collect();
     if !wanted.is_empty() {
         let layers = container_layers(store, row).await?;
         let opened = store.open_view(&row.image.to_string(), &layers).await?;

@@ -1,8 +1,8 @@
 //! Volumes: directories of the store that containers mount and that outlive them.
 //!
 //! On disk: `<root>/volumes/<name>/_data`. The row in the catalog says that a volume exists; the directory is made when it is
-//! first wanted. A volume that goes loses its row first, in a transaction that finds no container using it; its directory
-//! gets another name and is removed. Data without a row are never removed by themselves: a catalog may have been lost.
+//! first wanted. A volume that goes gets a mark in its directory, loses its row in a transaction that finds no container using
+//! it, and then its directory. Data without a row are removed only when they have that mark: a catalog may have been lost.
 
 mod driver;
 mod fill;
@@ -120,6 +120,7 @@ pub async fn create_volume(store: &Store, root: &Path, name: Option<&str>, docum
     if let Some(options) = &document.options {
         driver::check(&name, options)?;
     }
+    finish_removal(&*store.read().await?, root, &name).await?;
     let mut txn = store.write("creating a volume").await?;
     if txn.insert_volume(&document.row(&name, is_anonymous, store.now())).await? {
         txn.insert_event(&volume_event(store.now(), "create", &name)).await?;
@@ -243,11 +244,37 @@ pub async fn remove_volume(store: &Store, root: &Path, name: &str, force: bool) 
             message: format!("remove {name}: volume is in use - [{}]", ids.join(", ")),
         });
     }
+    mark_removal(root, name)?;
     txn.delete_volume(name).await?;
     txn.insert_event(&volume_event(store.now(), "destroy", name)).await?;
     txn.commit().await?;
     fault::point("volume-forgotten");
     remove_data(root, name)
+}
+
+/// Says that somebody wanted the files of a volume to go.
+fn mark_removal(root: &Path, name: &str) -> Result<()> {
+    let mark = removal_mark(root, name);
+    match fs::write(&mark, "") {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(EngineError::file("creating", mark, cause)),
+        _ => Ok(()),
+    }
+}
+
+fn removal_mark(root: &Path, name: &str) -> PathBuf {
+    root.join("volumes").join(name).join(".removing")
+}
+
+/// Removes what a removal that was cut off left of a volume; takes the mark away when the volume is still there.
+pub(crate) async fn finish_removal(txn: &dyn ReadTxn, root: &Path, name: &str) -> Result<()> {
+    let mark = removal_mark(root, name);
+    if !mark.exists() {
+        return Ok(());
+    }
+    match txn.volume(name).await? {
+        None => remove_data(root, name),
+        Some(_) => fs::remove_file(&mark).map_err(|cause| EngineError::file("removing", &mark, cause)),
+    }
 }
 
 /// Removes the files of a volume that has no row any more, under another name, so that a new volume of this name never
@@ -300,8 +327,10 @@ pub async fn prune_volumes(store: &Store, root: &Path, filters: &[(String, Strin
     }
     let filter = LabelFilter::parse(store, filters)?;
     for entry in fs::read_dir(root.join("volumes")).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".removed-") {
-            let _ = fs::remove_dir_all(entry.path());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match name.starts_with(".removed-") {
+            true => drop(fs::remove_dir_all(entry.path())),
+            false => finish_removal(&*store.read().await?, root, &name).await?,
         }
     }
     let mut pruned = PrunedVolumes::default();

@@ -84,18 +84,32 @@ pub(super) fn hide() -> Result<(), Failure> {
         .map_err(|cause| Failure::system(Stage::Identity, "hiding the runtime's process", cause))
 }
 
+/// The annotation that names further groups, separated by commas: the configuration itself has numbers only.
+pub const GROUPS_ANNOTATION: &str = "strata.groups";
+
+/// Groups besides those of the user, by number and by name.
+pub(crate) fn additional_groups(spec: &Spec, process: &Process) -> Vec<String> {
+    let numbers = process.user().additional_gids().iter().flatten().map(u32::to_string);
+    let named = spec.annotations().as_ref().and_then(|all| all.get(GROUPS_ANNOTATION));
+    numbers.chain(named.into_iter().flat_map(|names| names.split(',')).map(str::to_owned)).collect()
+}
+
 /// Who the process is: a name in the configuration is looked up in the container's own files, whose root is `/`.
-pub(super) fn identity(process: &Process) -> Result<Identity, Failure> {
+pub(super) fn identity(spec: &Spec, process: &Process) -> Result<Identity, Failure> {
     let user = process.user();
     let root = strata_rootfs::open_source(std::path::Path::new("/"))?;
     let accounts = Accounts::read(std::os::fd::AsFd::as_fd(&root));
-    let additional = user.additional_gids().clone().unwrap_or_default();
     match user.username().as_deref().filter(|name| !name.is_empty()) {
         Some(name) => {
-            let additional: Vec<String> = additional.iter().map(u32::to_string).collect();
+            let additional = additional_groups(spec, process);
             accounts.resolve(name, &additional).map_err(|error| Failure::new(Stage::Identity, error))
         }
-        None => Ok(Identity { uid: user.uid(), gid: user.gid(), groups: additional, home: accounts.home(user.uid()) }),
+        None => Ok(Identity {
+            uid: user.uid(),
+            gid: user.gid(),
+            groups: user.additional_gids().clone().unwrap_or_default(),
+            home: accounts.home(user.uid()),
+        }),
     }
 }
 

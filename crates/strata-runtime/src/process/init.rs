@@ -14,7 +14,7 @@ use super::message::{Failure, FromInit, Stage, ToInit};
 use super::namespaces::Namespaces;
 use super::program::{self, Program};
 use super::root::Root;
-use super::{Streams, sys};
+use super::{Streams, reaper, sys};
 
 /// What init knows, computed by its maker.
 pub(super) struct Init<'a> {
@@ -26,6 +26,8 @@ pub(super) struct Init<'a> {
     pub(super) namespaces: &'a Namespaces,
     pub(super) confinement: &'a Confinement,
     pub(super) in_user_namespace: bool,
+    /// Whether it stays the first process and the program is another.
+    pub(super) reaps: bool,
 }
 
 impl Init<'_> {
@@ -121,14 +123,17 @@ impl Init<'_> {
         identity::limits(self.process)?;
         identity::personality(self.spec)?;
         identity::hide()?;
-        let identity = identity::identity(self.process)?;
+        let identity = identity::identity(self.spec, self.process)?;
         own_streams(&identity);
         self.confinement.apply(self.process, &identity)?;
         program::enter_directory(self.process)?;
         self.hooks(|hooks| hooks.start_container().as_ref(), ContainerState::Created)?;
         let program = Program::find(self.process, &identity)?;
         sys::reset_signals();
-        self.confinement.apply_last()?;
+        match self.reaps {
+            true => reaper::leave_first_process(|| self.confinement.apply_last())?,
+            false => self.confinement.apply_last()?,
+        }
         Err(program.execute())
     }
 

@@ -380,7 +380,7 @@ impl Target {
     fn become_program(&self) -> Result<std::convert::Infallible, Failure> {
         identity::limits(&self.process)?;
         identity::personality(&self.spec)?;
-        let identity = identity::identity(&self.process)?;
+        let identity = identity::identity(&self.spec, &self.process)?;
         own_streams(&identity);
         // Only what execve closes stays open, so that no path leads out through it (CVE-2024-21626).
         self.confinement.apply(&self.process, &identity)?;

@@ -30,6 +30,7 @@ pub(crate) struct Own {
     rootless: bool,
     path: String,
     cgroup: Cgroup,
+    reaps: bool,
 }
 
 impl Own {
@@ -42,7 +43,7 @@ impl Own {
             let path = bundle::cgroup_path(&spec, plan.cgroup_parent.as_deref(), &plan.container);
             let cgroup = Cgroup::open(&path)?;
             let (directory, container) = (directory.to_owned(), plan.container.clone());
-            Ok(Own { directory, container, spec, rootless, path, cgroup })
+            Ok(Own { directory, container, spec, rootless, path, cgroup, reaps: plan.init })
         };
         prepare().map_err(RuntimeError::into_start_error)
     }
@@ -100,6 +101,7 @@ impl Own {
             in_user_namespace: self.rootless
                 || namespaces.has(LinuxNamespaceType::User)
                 || strata_rootfs::in_user_namespace(),
+            reaps: self.reaps,
         };
         let own = namespaces.join_processes()?;
         let cloned = sys::clone(namespaces.clone_flags());

@@ -59,6 +59,48 @@ pub(super) fn reset_signals() {
     }
 }
 
+/// `fork(2)`, which seccomp profiles allow that know nothing of `clone3`: the new process's number, and `None` in it. The
+/// process must have one thread.
+pub(super) fn fork() -> io::Result<Option<u32>> {
+    // SAFETY: the process has one thread, so that no lock is held by a thread that the child does not have.
+    match unsafe { libc::fork() } {
+        0 => Ok(None),
+        pid @ 1.. => Ok(Some(pid.unsigned_abs())),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// No signal arrives any more, but all wait.
+pub(super) fn block_signals() {
+    // SAFETY: plain calls on local values.
+    unsafe {
+        let mut all = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+    }
+}
+
+/// The next signal that waits, which must be blocked.
+pub(super) fn wait_for_signal() -> i32 {
+    // SAFETY: plain calls on local values; no information about the signal is asked for.
+    unsafe {
+        let mut all = std::mem::zeroed::<libc::sigset_t>();
+        libc::sigfillset(&raw mut all);
+        loop {
+            let signal = libc::sigwaitinfo(&raw const all, std::ptr::null_mut());
+            if signal > 0 {
+                return signal;
+            }
+        }
+    }
+}
+
+/// Sends a process any signal; one that ended gets none.
+pub(super) fn send_signal(process: u32, signal: i32) {
+    // SAFETY: a plain call.
+    unsafe { libc::kill(process as libc::pid_t, signal) };
+}
+
 /// Ends the process at once, without anything that runs at exit.
 pub(super) fn leave(code: i32) -> ! {
     // SAFETY: does not return and touches no memory.

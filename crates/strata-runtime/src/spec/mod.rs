@@ -4,6 +4,7 @@
 //! profile) and the OCI runtime specification. Everything is a pure function; who makes a configuration takes these and
 //! changes what the user asked for.
 
+mod profile;
 mod seccomp;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use oci_spec::runtime::{
     LinuxDeviceType, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Mount, MountBuilder,
 };
 
+pub use profile::seccomp_profile;
 pub use seccomp::default_seccomp;
 
 /// The capabilities of a container's root.

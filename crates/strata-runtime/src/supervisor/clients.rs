@@ -66,6 +66,7 @@ impl<L: Launcher> Supervisor<L> {
                     timeout: self.plan.stop_timeout(timeout_seconds),
                 };
                 self.clients[client].waits = true;
+                self.record.stopped = true;
                 match self.happen(event) {
                     Ok(()) => return,
                     Err(error) => {
@@ -74,7 +75,10 @@ impl<L: Launcher> Supervisor<L> {
                     }
                 }
             }
-            Request::Signal { signal } => self.happen(Event::Signal(signal)).map(|()| Vec::new()),
+            Request::Signal { signal } => {
+                self.record.stopped |= signal == self.plan.stop_signal || signal == libc::SIGKILL;
+                self.happen(Event::Signal(signal)).map(|()| Vec::new())
+            }
             Request::Pause => self.happen(Event::Pause).map(|()| Vec::new()),
             Request::Unpause => self.happen(Event::Unpause).map(|()| Vec::new()),
             Request::Resize { rows, columns } => self.streams.resize(rows, columns).map(|()| Vec::new()),

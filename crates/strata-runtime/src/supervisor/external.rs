@@ -17,7 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, set_child_subreaper};
 
 use crate::cgroup::Cgroup;
 use crate::error::{RuntimeError, StartError};
-use crate::process::{cgroup_path, configuration, mount_root};
+use crate::process::{additional_groups, cgroup_path, configuration, mount_root};
 use crate::user::Accounts;
 
 use super::launch::{Launched, Launcher};
@@ -106,16 +106,17 @@ impl External {
 /// Writes the user of the configuration as numbers: OCI runtimes take no names, and would run the program as root.
 fn write_user(directory: &Path) -> Result<(), RuntimeError> {
     let mut spec = configuration(directory)?;
-    let Some(process) = spec.process_mut() else { return Ok(()) };
+    let Some(process) = spec.process().clone() else { return Ok(()) };
     let mut user = process.user().clone();
     let Some(name) = user.username().clone().filter(|name| !name.is_empty()) else { return Ok(()) };
     let root = directory.join("rootfs");
     let root = openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| RuntimeError::system(format!("opening {}", root.display()), cause))?;
-    let additional: Vec<String> = user.additional_gids().iter().flatten().map(u32::to_string).collect();
-    let identity = Accounts::read(root.as_fd()).resolve(&name, &additional)?;
+    let identity = Accounts::read(root.as_fd()).resolve(&name, &additional_groups(&spec, &process))?;
     user.set_uid(identity.uid).set_gid(identity.gid).set_additional_gids(Some(identity.groups));
-    process.set_user(user);
+    if let Some(process) = spec.process_mut() {
+        process.set_user(user);
+    }
     let (path, new) = (directory.join("config.json"), directory.join("config.json.new"));
     spec.save(&new).map_err(|error| RuntimeError::document(&new, error))?;
     fs::rename(&new, &path).map_err(|cause| RuntimeError::system(format!("writing {}", path.display()), cause))

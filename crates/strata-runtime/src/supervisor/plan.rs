@@ -25,6 +25,9 @@ pub struct SupervisorPlan {
     pub open_stdin: bool,
     /// Whether standard input ends with the first client that sent some.
     pub stdin_once: bool,
+    /// Whether its first process is not the program, but one that reaps and hands signals on. Only [`Runtime::Own`] can.
+    #[serde(default)]
+    pub init: bool,
     /// Where its output goes.
     pub log: LogSettings,
     /// What to do when its program ends.

@@ -41,7 +41,7 @@ pub(crate) struct Supervisor<L> {
     pub(super) plan: SupervisorPlan,
     pub(super) launcher: L,
     course: Course,
-    record: Record,
+    pub(super) record: Record,
     init: Option<Init>,
     pub(super) streams: Streams,
     log: LogWriter,
@@ -85,7 +85,7 @@ impl<L: Launcher> Supervisor<L> {
         Ok(Supervisor {
             directory: directory.to_owned(),
             course: Course::new(plan.restart, plan.stop_signal, clock::steady()),
-            record: Record { state, init_ticks: 0, cgroup: launcher.cgroup_path() },
+            record: Record { state, init_ticks: 0, cgroup: launcher.cgroup_path(), stopped: false },
             plan,
             launcher,
             init: None,

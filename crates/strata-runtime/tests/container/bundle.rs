@@ -61,6 +61,7 @@ impl Bundle {
             terminal: false,
             open_stdin: false,
             stdin_once: false,
+            init: false,
             log: LogSettings { driver: LogDriver::JsonFile, max_size: None, max_files: 1 },
             restart: RestartPolicy::No,
             stop_signal: 15,

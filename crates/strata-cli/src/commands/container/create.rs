@@ -49,13 +49,13 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 
 /// Makes what the flags ask for; returns the ID.
 pub(super) async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome<String> {
-    let (config, host_config) = options::parse(flags)?;
+    let options::Settings { config, host_config, networks } = options::parse(flags)?;
     let request = CreateRequest {
         name: flags.text("name"),
         platform: context.platform_or_default(flags)?,
         config,
         host_config,
-        ..CreateRequest::default()
+        networks,
     };
     let id_file = flags.text("cidfile").map(|path| {
         let file = fs::File::options().write(true).create_new(true).open(&path);

@@ -8,8 +8,9 @@ mod options;
 mod port;
 mod process;
 mod prune;
-mod ps;
+pub(super) mod ps;
 mod rename;
+mod revive;
 mod rm;
 mod run;
 mod session;
@@ -49,6 +50,7 @@ pub(super) fn group() -> Group {
         ps::definition().named("ls", &["ps", "list"]),
         prune::definition(),
         rename::definition(),
+        revive::definition(),
         rm::definition().named("rm", &["remove"]),
         run::run_definition(),
         run::start_definition(),

@@ -43,6 +43,7 @@ const FLAGS: &[(&str, FlagKind, &str)] = &[
     ("env-file", LIST, "Read in a file of environment variables"),
     ("expose", LIST, "Expose a port or a range of ports"),
     ("group-add", LIST, "Add additional groups to join"),
+    ("gpus", FlagKind::Text("gpu-request"), "GPU devices to add to the container ('all' to pass all GPUs)"),
     ("health-cmd", TEXT, "Command to run to check health"),
     ("health-interval", FlagKind::Text("duration"), "Time between running the check (ms|s|m|h) (default 0s)"),
     ("health-retries", FlagKind::Number, "Consecutive failures needed to report unhealthy"),
@@ -60,16 +61,19 @@ const FLAGS: &[(&str, FlagKind, &str)] = &[
     ("h/hostname", TEXT, "Container host name"),
     ("init", FlagKind::Bool, "Run an init inside the container that forwards signals and reaps processes"),
     ("i/interactive", FlagKind::Bool, "Keep STDIN open even if not attached"),
+    ("ip", FlagKind::Text("ip"), "IPv4 address (e.g., 172.30.100.104)"),
     ("ipc", TEXT, "IPC mode to use"),
     ("l/label", LIST, "Set meta data on a container"),
     ("label-file", LIST, "Read in a line delimited file of labels"),
+    ("link", LIST, "Add link to another container"),
     ("log-driver", TEXT, "Logging driver for the container"),
     ("log-opt", LIST, "Log driver options"),
     ("m/memory", BYTES, "Memory limit"),
     ("memory-reservation", BYTES, "Memory soft limit"),
     ("memory-swap", BYTES, "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
     ("mount", FlagKind::Texts("mount"), "Attach a filesystem mount to the container"),
-    ("network", FlagKind::Text("network"), "Connect a container to a network"),
+    ("network", FlagKind::Texts("network"), "Connect a container to a network"),
+    ("network-alias", LIST, "Add network-scoped alias for the container"),
     ("no-healthcheck", FlagKind::Bool, "Disable any container-specified HEALTHCHECK"),
     ("oom-kill-disable", FlagKind::Bool, "Disable OOM Killer"),
     ("oom-score-adj", FlagKind::Number, "Tune host's OOM preferences (-1000 to 1000)"),
@@ -129,8 +133,18 @@ pub(super) fn limits(flags: &Flags<'_>) -> Outcome<HostConfig> {
     })
 }
 
+/// What a container is made with.
+pub(super) struct Settings {
+    pub(super) config: Config,
+    pub(super) host_config: HostConfig,
+    pub(super) networks: BTreeMap<String, serde_json::Value>,
+}
+
 /// The settings that flags and arguments mean.
-pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
+pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
+    if flags.is_given("gpus") {
+        return Err(Failure::daemon("could not select device driver \"\" with capabilities: [[gpu]]"));
+    }
     let mut words = flags.arguments().into_iter();
     let image = words.next().unwrap_or_default();
     let command: Vec<String> = words.collect();
@@ -174,7 +188,6 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
     let mut host = HostConfig {
         binds: some_list(binds),
         container_id_file: flags.text("cidfile").unwrap_or_default(),
-        network_mode: flags.text("network").unwrap_or_default(),
         port_bindings: some(port_bindings),
         auto_remove: flags.is_set("rm"),
         volumes_from: list(flags, "volumes-from"),
@@ -186,13 +199,14 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
         dns_search: list(flags, "dns-search"),
         extra_hosts: list(flags, "add-host"),
         group_add: list(flags, "group-add"),
+        links: list(flags, "link"),
         ipc_mode: flags.text("ipc").unwrap_or_default(),
         oom_score_adj: flags.number("oom-score-adj").unwrap_or(0),
         pid_mode: flags.text("pid").unwrap_or_default(),
         privileged: flags.is_set("privileged"),
         publish_all_ports: flags.is_set("publish-all"),
         readonly_rootfs: flags.is_set("read-only"),
-        security_opt: list(flags, "security-opt"),
+        security_opt: some_list(flags.texts("security-opt").into_iter().map(security_option).collect::<Outcome<_>>()?),
         uts_mode: flags.text("uts").unwrap_or_default(),
         userns_mode: flags.text("userns").unwrap_or_default(),
         shm_size: bytes(flags, "shm-size")?,
@@ -210,7 +224,107 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<(Config, HostConfig)> {
     host.devices = some_list(flags.texts("device").iter().map(|text| device(text)).collect::<Outcome<_>>()?);
     host.ulimits = some_list(flags.texts("ulimit").iter().map(|text| ulimit(text)).collect::<Outcome<_>>()?);
     host.mounts = some_list(flags.texts("mount").iter().map(|text| mount(text)).collect::<Outcome<_>>()?);
-    Ok((config, host))
+    let networks;
+    (host.network_mode, networks) = self::networks(flags)?;
+    Ok(Settings { config, host_config: host, networks })
+}
+
+/// Docker's client reads a profile itself.
+fn security_option(option: String) -> Outcome<String> {
+    let Some(path) = option.strip_prefix("seccomp=").or_else(|| option.strip_prefix("seccomp:")) else {
+        return Ok(option);
+    };
+    if matches!(path, "unconfined" | "builtin") {
+        return Ok(option);
+    }
+    let text = std::fs::read_to_string(path).map_err(|cause| {
+        let cause = cause.to_string();
+        let cause = cause.split(" (os error").next().unwrap_or_default().to_lowercase();
+        Failure::bare(format!("opening seccomp profile ({path}) failed: open {path}: {cause}"))
+    })?;
+    let profile: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
+        let cause = if cause.is_eof() { "unexpected end of JSON input".to_owned() } else { cause.to_string() };
+        Failure::bare(format!("compacting json for seccomp profile ({path}) failed: {cause}"))
+    })?;
+    Ok(format!("seccomp={profile}"))
+}
+
+/// What the first `--network` names, and the settings of all, as docker's API has them.
+fn networks(flags: &Flags<'_>) -> Outcome<(String, BTreeMap<String, serde_json::Value>)> {
+    let (aliases, address) = (flags.texts("network-alias"), flags.text("ip"));
+    let mut networks = BTreeMap::new();
+    let mut mode = String::new();
+    let mut given = flags.texts("network");
+    if given.is_empty() {
+        given.push(String::new());
+    }
+    for (number, text) in given.iter().enumerate() {
+        let mut network = Attachment::parse(text)?;
+        let is_users = !matches!(network.name.as_str(), "" | "default" | "bridge" | "host" | "none")
+            && !network.name.starts_with("container:");
+        if !is_users && given.len() > 1 {
+            let message = "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
+            return Err(Failure::bare(message));
+        }
+        if number == 0 {
+            mode.clone_from(&network.name);
+            if !network.aliases.is_empty() && !aliases.is_empty() {
+                let message = "conflicting options: cannot specify both --network-alias and per-network alias";
+                return Err(Failure::bare(message));
+            }
+            if network.address.is_some() && address.is_some() {
+                let message = "conflicting options: cannot specify both --ip and per-network IPv4 address";
+                return Err(Failure::bare(message));
+            }
+            network.aliases.extend(aliases.iter().cloned());
+            network.address = network.address.or_else(|| address.clone());
+        }
+        if !network.aliases.is_empty() && !is_users {
+            return Err(Failure::bare("network-scoped aliases are only supported for user-defined networks"));
+        }
+        if network.aliases.is_empty() && network.address.is_none() && number == 0 {
+            continue;
+        }
+        let name = if network.name.is_empty() { "bridge".to_owned() } else { network.name };
+        let mut settings = json!({});
+        if !network.aliases.is_empty() {
+            settings["Aliases"] = json!(network.aliases);
+        }
+        if let Some(address) = network.address {
+            settings["IPAMConfig"] = json!({ "IPv4Address": address });
+        }
+        networks.insert(name, settings);
+    }
+    Ok((mode, networks))
+}
+
+/// One `--network`: a name, or `name=…,alias=…,ip=…`.
+#[derive(Default)]
+struct Attachment {
+    name: String,
+    aliases: Vec<String>,
+    address: Option<String>,
+}
+
+impl Attachment {
+    fn parse(text: &str) -> Outcome<Attachment> {
+        if !text.contains('=') {
+            return Ok(Attachment { name: text.to_owned(), ..Attachment::default() });
+        }
+        let mut parsed = Attachment::default();
+        for field in text.split(',') {
+            match field.split_once('=') {
+                Some(("name", name)) => name.clone_into(&mut parsed.name),
+                Some(("alias", alias)) => parsed.aliases.push(alias.to_owned()),
+                Some(("ip", address)) => parsed.address = Some(address.to_owned()),
+                _ => {
+                    let message = format!("invalid argument {text:?} for \"--network\" flag: invalid field {field:?}");
+                    return Err(Failure::bare(message));
+                }
+            }
+        }
+        Ok(parsed)
+    }
 }
 
 fn list(flags: &Flags<'_>, name: &str) -> Option<Vec<String>> {

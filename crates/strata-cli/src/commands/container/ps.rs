@@ -22,7 +22,7 @@ const TABLE: &str =
 const RAW: &str = "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n\
     state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\nlabels: {{- pad .Labels 1 0}}\n\
     ports: {{- pad .Ports 1 0}}\n";
-const HEADERS: [(&str, &str); 16] = [
+pub(in crate::commands) const HEADERS: [(&str, &str); 16] = [
     ("ID", "CONTAINER ID"),
     ("Names", "NAMES"),
     ("Image", "IMAGE"),
@@ -95,7 +95,13 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     print(&Formatter::new(&format, HEADERS)?.render(&rows)?)
 }
 
-fn row(summary: &ContainerSummary, size: Option<ContainerSize>, is_whole: bool, now: i64) -> Struct {
+/// A container as `ps` and `system df` show it.
+pub(in crate::commands) fn row(
+    summary: &ContainerSummary,
+    size: Option<ContainerSize>,
+    is_whole: bool,
+    now: i64,
+) -> Struct {
     let (record, document) = (&summary.row, &summary.document);
     let command = document.command();
     let command = if is_whole { command } else { ellipsis(&command, COMMAND_WIDTH) };

@@ -45,6 +45,7 @@ impl Container {
             terminal: false,
             open_stdin: false,
             stdin_once: false,
+            init: false,
             log: LogSettings { driver: LogDriver::JsonFile, max_size: None, max_files: 1 },
             restart: RestartPolicy::No,
             stop_signal: 15,
@@ -456,7 +457,7 @@ fn a_process_of_the_same_number_is_left_alone() {
         ..state(container.path()).expect("never started")
     };
     let ticks = start_ticks(other.id()).expect("it runs");
-    let record = Record { state, init_ticks: ticks - 1, cgroup: String::new() };
+    let record = Record { state, init_ticks: ticks - 1, cgroup: String::new(), stopped: false };
     record.write(container.path(), false).expect("written");
     clean(container.path()).expect("cleaned");
     assert!(other.try_wait().expect("looked").is_none());
