@@ -36,9 +36,8 @@ for path in /proc/bus /proc/fs /proc/irq /proc/sys /sys; do touch $path/new 2>&1
 echo x 2>&1 > /proc/sysrq-trigger
 ";
 
-/// The answers without what runc is known to do otherwise: it ignores a signal of its own language's, allows `/dev/net/tun`
-/// (until 1.2), leaves the directory of hierarchies writable, changes a tmpfs' mode after mounting it, and makes a group in the
-/// hierarchy that systemd alone uses.
+/// The answers without what runc is known to do otherwise: it allows `/dev/net/tun` (until 1.2), leaves the directory of
+/// hierarchies writable, changes a tmpfs' mode after mounting it, and makes a group in the hierarchy of systemd.
 fn normal(run: &Run) -> String {
     let text = format!("{}{}", run.stdout, run.stderr).replace("c 10:200 rwm ", "").replace("rw,mode=755", "rw");
     let lines = text.lines().filter(|line| {
