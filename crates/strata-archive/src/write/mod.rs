@@ -22,8 +22,6 @@ use crate::layout::{self, blob_path};
 use crate::tar::{END, Header, padding};
 use crate::{ArchiveError, SinkError};
 
-/// Two zero blocks end a tar.
-
 /// An image to be saved: what names point at, and as much of it as is there.
 #[derive(Clone, Debug)]
 pub struct SavedImage {

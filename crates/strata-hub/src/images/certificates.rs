@@ -43,7 +43,7 @@ impl<'a> Iterator for Der<'a> {
         let length = match first {
             ..=0x7f => usize::from(first),
             // Up to 16 MB; 0x80 is not DER.
-            0x81 | 0x82 | 0x83 => {
+            0x81..=0x83 => {
                 let (digits, after) = rest.split_at_checked(usize::from(first - 0x80))?;
                 rest = after;
                 digits.iter().fold(0, |number, digit| number << 8 | usize::from(*digit))
