@@ -42,14 +42,16 @@ mod view;
 mod volume;
 
 pub use container::{
-    CommitRequest, ContainerAction, ContainerDocument, ContainerFilter, ContainerSize, ContainerSummary, CopiedFiles,
-    CopyError, CreateRequest, Created, ExtractOptions, PathChange, PathChangeKind, PathStat, PrunedContainers,
-    RemoveContainer, StartedContainer, archive_container_path, commit_container, container_changes,
-    container_directory, container_size, control_container, copy_from_container, copy_tar_from_container,
-    copy_tar_to_container, copy_to_container, create_container, document, enter_user_namespace, export_container,
-    extract_to_container, find_container, inspect_container, list_containers, prune_containers, remove_container,
-    rename_container, revive_containers, running_containers, short_id, start_container, stat_container_path,
-    state_json, sweep_containers, update_container, wait_container,
+    CommitRequest, ContainerAction, ContainerDocument, ContainerFilter, ContainerLog, ContainerSize, ContainerSummary,
+    CopiedFiles, CopyError, CreateRequest, Created, ExtractOptions, PathChange, PathChangeKind, PathStat, ProcessTable,
+    PrunedContainers, RemoveContainer, StartedContainer, UsageSample, UsageSummary, archive_container_path,
+    attach_container, commit_container, container_changes, container_directory, container_logs, container_size,
+    container_top, control_container, copy_from_container, copy_tar_from_container, copy_tar_to_container,
+    copy_to_container, create_container, create_exec, document, enter_user_namespace, export_container,
+    extract_to_container, find_container, inspect_container, inspect_exec, list_containers, note_exec_end,
+    prune_containers, remove_container, rename_container, revive_containers, running_containers, sample_usage,
+    short_id, start_container, start_exec, stat_container_path, state_json, sweep_containers, update_container,
+    wait_container,
 };
 pub use container_status::container_status;
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
@@ -85,7 +87,10 @@ pub use save::{SaveFormat, SaveRequest, Saved, save};
 pub use search::{SearchRequest, search};
 pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
 pub use strata_network::BoundPort;
-pub use strata_runtime::{AttachEvent, AttachRequest, AttachStream, RuntimeError, Stream as OutputStream};
+pub use strata_runtime::{
+    AttachEvent, AttachRequest, AttachStream, ExecRecord, ExecSpec, LogQuery, LogReader, RuntimeError,
+    Stream as OutputStream, TerminalSize,
+};
 pub use tag::{parse_target, tag};
 pub use tags::{TagInfo, tags};
 pub use view::{ViewPolicy, image_view, prepare_view};

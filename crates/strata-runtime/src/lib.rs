@@ -30,6 +30,7 @@ mod seccomp;
 pub mod spec;
 mod state;
 mod supervisor;
+mod usage;
 pub mod user;
 
 pub use clean::clean;
@@ -37,8 +38,10 @@ pub use control::{AttachEvent, AttachRequest, AttachStream, Control, Update};
 pub use error::{RuntimeError, StartError};
 pub use log::{LogLine, LogQuery, LogReader, Stream, decode_log_line, logs};
 pub use process::{
-    ExecProcess, ExecSpec, ExecStreams, GROUPS_ANNOTATION, enter_user_namespace, entry, exec, rootless_maps,
+    ExecProcess, ExecRecord, ExecSpec, GROUPS_ANNOTATION, TerminalSize, enter_user_namespace, entry, exec,
+    exec_attached, rootless_maps, running_execs,
 };
 pub use state::{ContainerState, ContainerStatus, HealthState, HealthStatus, ProbeResult, is_to_be_revived, state};
 pub use supervisor::plan::{HealthCheck, LogDriver, LogSettings, RestartPolicy, Runtime, SupervisorPlan};
 pub use supervisor::{Started, start, start_attached};
+pub use usage::{InterfaceCounters, Usage, processes, usage};

@@ -77,7 +77,7 @@ pub async fn control_container(store: &Store, root: &Path, text: &str, action: &
     note(store, action.word(), &row).await
 }
 
-async fn note(store: &Store, word: &str, row: &ContainerRow) -> Result<()> {
+pub(super) async fn note(store: &Store, word: &str, row: &ContainerRow) -> Result<()> {
     fault::point("container-asked");
     let mut txn = store.write("noting an event").await?;
     txn.insert_event(&container_event(store.now(), word, row)).await?;
@@ -103,7 +103,10 @@ impl Do {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static) -> Result<T> {
+/// Does something that waits, on a thread for that.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??)
 }

@@ -382,7 +382,7 @@ pub struct MountPoint {
 
 impl ContainerDocument {
     /// Reads what a row has.
-    pub(crate) fn parse(row: &strata_store::ContainerRow) -> crate::Result<ContainerDocument> {
+    pub fn parse(row: &strata_store::ContainerRow) -> crate::Result<ContainerDocument> {
         serde_json::from_str(&row.document).map_err(|cause| {
             let what = format!("the settings of container {}", row.id);
             strata_store::StoreError::Malformed { what, cause: cause.to_string() }.into()

@@ -61,7 +61,7 @@ fn whole(
     add("MountLabel", json!(""));
     add("ProcessLabel", json!(""));
     add("AppArmorProfile", json!(""));
-    add("ExecIDs", Value::Null);
+    add("ExecIDs", super::exec::exec_ids(&directory));
     add("HostConfig", host_config(&document.host_config));
     let layers = json!({ "UpperDir": file("upper"), "WorkDir": file("work"), "MergedDir": file("rootfs") });
     add("GraphDriver", json!({ "Data": layers, "Name": "strata" }));

@@ -6,17 +6,20 @@
 //! the row goes. A directory without a row is being made as long as its maker holds its lock, and a leftover after that.
 
 mod archive;
+mod attach;
 mod changes;
 mod commit;
 mod control;
 mod cp;
 mod create;
 pub mod document;
+mod exec;
 mod export;
 mod find;
 mod inspect;
 mod limits;
 mod list;
+mod logs;
 mod merge;
 mod mounts;
 mod names;
@@ -29,6 +32,8 @@ mod root;
 mod signals;
 mod spec;
 mod start;
+mod stats;
+mod top;
 mod tree;
 mod unpack;
 mod update;
@@ -42,6 +47,7 @@ use strata_store::EventRow;
 use crate::{EngineError, Result};
 
 pub use archive::{ExtractOptions, PathStat, archive_container_path, extract_to_container, stat_container_path};
+pub use attach::attach_container;
 pub use changes::{PathChange, PathChangeKind, container_changes};
 pub use commit::{CommitRequest, commit_container};
 pub use control::{ContainerAction, control_container, wait_container};
@@ -50,16 +56,20 @@ pub use cp::{
 };
 pub use create::{CreateRequest, Created, create_container};
 pub use document::ContainerDocument;
+pub use exec::{create_exec, inspect_exec, note_exec_end, start_exec};
 pub use export::export_container;
 pub use find::find_container;
 pub use inspect::{inspect_container, state_json};
 pub use list::{ContainerFilter, ContainerSize, ContainerSummary, container_size, list_containers, running_containers};
+pub use logs::{ContainerLog, container_logs};
 pub use prune::{PrunedContainers, prune_containers};
 pub use remove::{RemoveContainer, remove_container, sweep_containers};
 pub use rename::rename_container;
 pub use revive::revive_containers;
 pub(crate) use root::container_layers;
 pub use start::{StartedContainer, start_container};
+pub use stats::{UsageSample, UsageSummary, sample_usage};
+pub use top::{ProcessTable, container_top};
 pub(crate) use tree::directory_usage as directory_size;
 pub use update::update_container;
 

@@ -119,6 +119,12 @@ fn seccomp(host: &HostConfig, bounding: &[Capability]) -> Result<oci_spec::runti
     }
 }
 
+/// The size that the terminal begins with, when the client has one.
+fn console_size(config: &Config, host: &HostConfig) -> Option<Value> {
+    let [height, width] = host.console_size;
+    (config.tty && height > 0 && width > 0).then(|| json!({ "height": height, "width": width }))
+}
+
 fn process(config: &Config, host: &HostConfig) -> Result<Value> {
     let mut environment = vec![PATH.to_owned(), format!("HOSTNAME={}", config.hostname)];
     if config.tty {
@@ -153,6 +159,7 @@ fn process(config: &Config, host: &HostConfig) -> Result<Value> {
     let (uid, gid) = config.user.split_once(':').unwrap_or((&config.user, "0"));
     Ok(json!({
         "terminal": config.tty,
+        "consoleSize": console_size(config, host),
         "user": {
             "uid": uid.parse::<u32>().unwrap_or(0),
             "gid": gid.parse::<u32>().unwrap_or(0),

@@ -15,6 +15,7 @@ use strata_store::{ContainerRow, Store, fault};
 
 use super::document::{Config, ContainerDocument, HostConfig};
 use super::find::find_ready;
+use super::remove::take_away;
 use super::root::root_plan;
 use super::spec::{SharedNamespaces, configuration};
 use super::{container_directory, container_event, is_root_of_machine, signals};
@@ -34,7 +35,8 @@ pub struct StartedContainer {
     pub warnings: Vec<String>,
 }
 
-/// Starts a container; with `attach` its output from the first byte on. Starting one that runs does nothing.
+/// Starts a container; with `attach` its output from the first byte on. Starting one that runs does nothing. One that does
+/// not start is removed when it was to be removed after its end.
 ///
 /// # Errors
 /// `NotFound`; `Runtime` with the exit code of docker when its program cannot be executed.
@@ -46,6 +48,22 @@ pub async fn start_container(
 ) -> Result<StartedContainer> {
     let row = find_ready(&*store.read().await?, text).await?;
     let document = ContainerDocument::parse(&row)?;
+    let removes = document.host_config.auto_remove;
+    let started = start_ready(store, root, row.clone(), document, attach).await;
+    if started.is_err() && removes && state(&container_directory(root, &row.id))?.pid == 0 {
+        // Why it did not start is what the user has to know.
+        let _ = take_away(store, root, row, true).await;
+    }
+    started
+}
+
+async fn start_ready(
+    store: &Store,
+    root: &Path,
+    row: ContainerRow,
+    document: ContainerDocument,
+    attach: Option<AttachRequest>,
+) -> Result<StartedContainer> {
     let directory = container_directory(root, &row.id);
     let status = state(&directory)?.status;
     match status {

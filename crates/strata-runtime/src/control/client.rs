@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::RuntimeError;
 use crate::log::Stream;
-use crate::state::state;
+use crate::state::{KILLED, state};
 
 use super::SOCKET;
 use super::frame::{Decoder, Frame, Kind, encode};
@@ -99,7 +99,7 @@ impl Control {
     pub(crate) fn attached(mut self) -> Result<AttachStream, RuntimeError> {
         match self.response()? {
             Response::Attached { time } => {
-                Ok(AttachStream { directory: self.directory, stream: self.stream, decoder: self.decoder, time })
+                Ok(AttachStream { directory: Some(self.directory), stream: self.stream, decoder: self.decoder, time })
             }
             other => Err(unexpected(&other)),
         }
@@ -114,13 +114,7 @@ impl Control {
     }
 
     fn response(&mut self) -> Result<Response, RuntimeError> {
-        let frame = receive(&mut self.stream, &mut self.decoder)
-            .and_then(|frame| Ok(frame.map(|frame| serde_json::from_slice::<Response>(&frame.bytes)).transpose()?));
-        match frame {
-            Ok(Some(response)) => response.into_result(),
-            Ok(None) => Err(RuntimeError::NotFound("the container ended".to_owned())),
-            Err(cause) => Err(RuntimeError::system("asking the supervisor", cause)),
-        }
+        receive_response(&mut self.stream, &mut self.decoder)
     }
 
     /// A supervisor that is gone leaves its answer in the directory.
@@ -131,6 +125,16 @@ impl Control {
             Err(RuntimeError::NotFound(_)) => Ok(state(&self.directory)?.exit_code),
             Err(error) => Err(error),
         }
+    }
+}
+
+fn receive_response(stream: &mut UnixStream, decoder: &mut Decoder) -> Result<Response, RuntimeError> {
+    let frame = receive(stream, decoder)
+        .and_then(|frame| Ok(frame.map(|frame| serde_json::from_slice::<Response>(&frame.bytes)).transpose()?));
+    match frame {
+        Ok(Some(response)) => response.into_result(),
+        Ok(None) => Err(RuntimeError::NotFound("the container ended".to_owned())),
+        Err(cause) => Err(RuntimeError::system("asking the supervisor", cause)),
     }
 }
 
@@ -184,7 +188,8 @@ pub enum AttachEvent {
 /// one thread reads and another writes; only one of them may read.
 #[derive(Debug)]
 pub struct AttachStream {
-    directory: PathBuf,
+    /// The container's; none for a program that was started in one.
+    directory: Option<PathBuf>,
     stream: UnixStream,
     decoder: Decoder,
     /// What was written before, in nanoseconds since 1970, is in the log and not here.
@@ -192,6 +197,15 @@ pub struct AttachStream {
 }
 
 impl AttachStream {
+    /// The streams of a program that was started by `exec`, whose relay is at the other end.
+    pub(crate) fn of_program(mut stream: UnixStream) -> Result<AttachStream, RuntimeError> {
+        let mut decoder = Decoder::default();
+        match receive_response(&mut stream, &mut decoder)? {
+            Response::Attached { time } => Ok(AttachStream { directory: None, stream, decoder, time }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// Waits for the next event; `None` when the supervisor has cut this client off.
     pub fn next_event(&mut self) -> Result<Option<AttachEvent>, RuntimeError> {
         loop {
@@ -217,8 +231,12 @@ impl AttachStream {
 
     /// Without a last word: the supervisor was killed, or does not want this client.
     fn end(&self) -> Result<Option<AttachEvent>, RuntimeError> {
-        let is_over = !crate::state::is_supervised(&self.directory);
-        if is_over { Ok(Some(AttachEvent::Exited(state(&self.directory)?.exit_code))) } else { Ok(None) }
+        match &self.directory {
+            // A program dies with its relay.
+            None => Ok(Some(AttachEvent::Exited(KILLED))),
+            Some(directory) if crate::state::is_supervised(directory) => Ok(None),
+            Some(directory) => Ok(Some(AttachEvent::Exited(state(directory)?.exit_code))),
+        }
     }
 
     /// Sends input; waits while the program does not take it.

@@ -70,6 +70,11 @@ impl Connection {
         self.attached.is_some_and(|request| request.paced) && self.output.len() - self.written >= ROOM
     }
 
+    /// Whether the client said that it removes the container.
+    pub(crate) fn removes(&self) -> bool {
+        self.attached.is_some_and(|request| request.removes)
+    }
+
     /// Whether all has been said.
     pub(crate) fn is_finished(&self) -> bool {
         self.closing && !self.has_output()

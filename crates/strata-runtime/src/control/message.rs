@@ -64,6 +64,9 @@ pub struct AttachRequest {
     /// The program waits when this client does not take its output, so that nothing is lost, as in a pipe. Without, a
     /// client that is too slow misses output and is told how much.
     pub paced: bool,
+    /// It removes the container when that ended, and then ends the connection. If it does not, the supervisor executes what
+    /// it was given for the end.
+    pub removes: bool,
 }
 
 /// What is answered.

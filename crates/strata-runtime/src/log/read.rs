@@ -103,6 +103,11 @@ impl LogReader {
         })
     }
 
+    /// Whether the next line is there, so that nobody has to wait for it.
+    pub fn has_line(&self) -> bool {
+        self.buffer[self.begin..].contains(&b'\n')
+    }
+
     fn next_line(&mut self) -> io::Result<Option<LogLine>> {
         loop {
             if let Some(line) = self.buffered_line() {

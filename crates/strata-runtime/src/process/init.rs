@@ -5,6 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{ContainerState, Linux, LinuxNamespaceType, Process, Spec};
 use rustix::process::{Signal, set_parent_process_death_signal, setsid};
+use rustix::termios::{Winsize, tcsetwinsize};
 use rustix::thread::{UnshareFlags, set_thread_res_gid, set_thread_res_uid};
 
 use super::channel::Channel;
@@ -109,6 +110,7 @@ impl Init<'_> {
             Streams::Terminal => {
                 let failed = |cause| Failure::system(Stage::Terminal, "opening the terminal", cause);
                 let (master, slave) = sys::open_terminal().map_err(failed)?;
+                set_terminal_size(&master, self.process)?;
                 inside.console(slave.as_fd())?;
                 sys::take_terminal(slave.as_fd()).map_err(failed)?;
                 place_streams(&[&slave, &slave, &slave])?;
@@ -161,6 +163,14 @@ impl Init<'_> {
         let subject = Subject { spec: self.spec, container: self.container, bundle: self.bundle, pid: Some(pid) };
         subject.run(Some(hooks), status).map_err(|error| Failure::new(Stage::Hook, error))
     }
+}
+
+/// Gives a terminal the size that the configuration says.
+pub(super) fn set_terminal_size(master: &OwnedFd, process: &Process) -> Result<(), Failure> {
+    let Some(size) = process.console_size() else { return Ok(()) };
+    let count = |number: u64| u16::try_from(number).unwrap_or(u16::MAX);
+    let size = Winsize { ws_row: count(size.height()), ws_col: count(size.width()), ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(master, size).map_err(|cause| Failure::system(Stage::Terminal, "setting the terminal's size", cause))
 }
 
 /// Puts the program's streams at 0, 1 and 2.

@@ -1,217 +1,50 @@
-//! A further program in a running container: `exec`.
-//!
-//! The caller, who may have any number of threads, executes this program again with a channel as its standard input. That
-//! process stays outside as the parent of the program, whose exit it passes on; it clones a child, puts it into the
-//! container's control groups, and only the child joins the namespaces.
+//! The process that joins a container for [`exec`](super::exec): it clones a child, puts it into the container's control
+//! groups, and only the child joins the namespaces.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ExitCode, Stdio};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use oci_spec::runtime::{LinuxNamespaceType as Type, Process, Spec};
-use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, setsid, waitid};
-use rustix::termios::{Winsize, tcsetwinsize};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
-use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
-use super::executable::Executable;
+use super::exec::{Answer, ExecSpec, Relayed, Request};
+use super::exec_record::ExecRecord;
 use super::identity::{self, Confinement};
-use super::init::{own_streams, place_streams};
+use super::init::{own_streams, place_streams, set_terminal_size};
 use super::message::{Failure, Stage};
 use super::program::{self, Program};
+use super::relay::{self, Relay};
 use super::sys::{self, Cloned};
 use super::{Streams, bundle, namespaces, rootless};
 use crate::cgroup::Cgroup;
 use crate::error::{RuntimeError, StartError};
-use crate::state::{Record, start_ticks};
+use crate::state::start_ticks;
+use crate::supervisor::{self, Stdio};
 
 /// The name under which this program joins a container.
 pub(super) const PROGRAM: &str = "strata-exec";
 
-/// A program to be run in a container. What is not said is as the container's own program has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExecSpec {
-    /// The program and its arguments.
-    pub args: Vec<String>,
-    /// Variables added to the container's, `NAME=value`.
-    pub env: Vec<String>,
-    /// User, and group after a colon: names of the container's files, or numbers.
-    pub user: Option<String>,
-    /// Working directory.
-    pub cwd: Option<PathBuf>,
-    /// Whether it has all capabilities.
-    pub privileged: bool,
-}
-
-/// What a program's standard streams are.
-#[derive(Debug)]
-pub enum ExecStreams {
-    /// Standard input, output and errors.
-    Descriptors([OwnedFd; 3]),
-    /// A new terminal of the container, of this size.
-    Terminal {
-        /// Lines.
-        rows: u16,
-        /// Characters a line.
-        columns: u16,
-    },
-}
-
-/// A program that runs in a container. It is not ended by dropping this.
-#[derive(Debug)]
-pub struct ExecProcess {
-    child: Child,
-    pid: u32,
-    pidfd: OwnedFd,
-    terminal: Option<OwnedFd>,
-}
-
-impl ExecProcess {
-    /// Its number, as this process counts processes.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// The master of its terminal.
-    pub fn terminal(&self) -> Option<&OwnedFd> {
-        self.terminal.as_ref()
-    }
-
-    /// Waits for its end: its exit code, or 128 and the number of the signal.
-    pub fn wait(&mut self) -> Result<i32, RuntimeError> {
-        let status = self.child.wait().map_err(|cause| RuntimeError::system("waiting for the program's end", cause))?;
-        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: i32) -> Result<(), RuntimeError> {
-        let named = Signal::from_named_raw(signal)
-            .ok_or_else(|| RuntimeError::Invalid(format!("there is no signal {signal}")))?;
-        pidfd_send_signal(&self.pidfd, named)
-            .map_err(|cause| RuntimeError::system(format!("sending signal {signal} to process {}", self.pid), cause))
-    }
-
-    /// Tells its terminal the size of the user's.
-    pub fn resize(&self, rows: u16, columns: u16) -> Result<(), RuntimeError> {
-        let terminal = self.terminal.as_ref().ok_or_else(|| RuntimeError::Conflict("it has no terminal".to_owned()))?;
-        resize(terminal, rows, columns)
-    }
-
-    /// The process that waits for the program; killing it kills the program.
-    pub(crate) fn into_child(self) -> Child {
-        self.child
-    }
-}
-
-fn resize(terminal: &OwnedFd, rows: u16, columns: u16) -> Result<(), RuntimeError> {
-    tcsetwinsize(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })
-        .map_err(|cause| RuntimeError::system("resizing the terminal", cause))
-}
-
-/// What the joining process has to know, from the caller.
-#[derive(Debug, Serialize, Deserialize)]
-struct Request {
-    directory: PathBuf,
-    init: u32,
-    init_ticks: u64,
-    cgroup: String,
-    program: ExecSpec,
-    terminal: bool,
-}
-
-/// What it answers: once, with the pidfd and the terminal.
-type Answer = Result<u32, StartError>;
-
-/// Starts a program in the running container of `directory`; returns when it is executed. Blocks.
-///
-/// # Errors
-/// [`RuntimeError::Conflict`] when the container does not run or is paused, [`RuntimeError::Start`] when the program
-/// cannot be started.
-pub fn exec(directory: &Path, program: &ExecSpec, streams: ExecStreams) -> Result<ExecProcess, RuntimeError> {
-    use crate::state::ContainerStatus;
-    let record = Record::read(directory)?.filter(|record| record.state.pid != 0);
-    let Some(record) = record.filter(|record| record.state.status == ContainerStatus::Running) else {
-        return Err(RuntimeError::Conflict("the container is not running".to_owned()));
-    };
-    let (terminal, size) = match &streams {
-        ExecStreams::Terminal { rows, columns } => (true, Some((*rows, *columns))),
-        ExecStreams::Descriptors(_) => (false, None),
-    };
-    let request = Request {
-        directory: directory.to_owned(),
-        init: record.state.pid,
-        init_ticks: record.init_ticks,
-        cgroup: record.cgroup,
-        program: program.clone(),
-        terminal,
-    };
-    let failed = |cause: io::Error| RuntimeError::system("starting a program in the container", cause);
-    let (here, child) = hand_over(&request, streams).map_err(failed)?;
-    let answered = here.receive::<Answer>().map_err(failed)?;
-    let mut child = child;
-    match answered {
-        Some((Ok(pid), descriptors)) => {
-            let mut descriptors = descriptors.into_iter();
-            let pidfd = descriptors.next().ok_or_else(|| failed(io::ErrorKind::UnexpectedEof.into()))?;
-            let terminal = descriptors.next();
-            if let (Some(terminal), Some((rows, columns))) = (&terminal, size) {
-                resize(terminal, rows, columns)?;
-            }
-            Ok(ExecProcess { child, pid, pidfd, terminal })
-        }
-        Some((Err(error), _)) => {
-            let _ = child.wait();
-            Err(error.into())
-        }
-        None => {
-            let status = child.wait().map_err(failed)?;
-            Err(failed(io::Error::other(format!("the process that joins it ended ({status})"))))
-        }
-    }
-}
-
-/// Executes this program again and gives it the request and the streams.
-fn hand_over(request: &Request, streams: ExecStreams) -> io::Result<(Channel, Child)> {
-    let (here, there) = Channel::pair()?;
-    let executable = Executable::sealed()?;
-    let child = executable
-        .command(PROGRAM)
-        .stdin(OwnedFd::from(there))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .current_dir("/")
-        .spawn()?;
-    let mut document = File::from(memfd_create("request", MemfdFlags::CLOEXEC)?);
-    document.write_all(&serde_json::to_vec(request)?)?;
-    document.seek(SeekFrom::Start(0))?;
-    let mut descriptors = vec![document.as_fd()];
-    if let ExecStreams::Descriptors(streams) = &streams {
-        descriptors.extend(streams.iter().map(AsFd::as_fd));
-    }
-    here.send(&(), &descriptors)?;
-    Ok((here, child))
-}
-
 /// The process that was executed: starts the program, says so, and ends as it does.
 pub(super) fn enter() -> ExitCode {
+    // What the client's terminal sends to its processes is not for this one.
+    let _ = setsid();
     let Ok(stdin) = rustix::stdio::stdin().try_clone_to_owned() else { return ExitCode::FAILURE };
     let channel = Channel::from(stdin);
     if let Ok(null) = File::open("/dev/null") {
         let _ = rustix::stdio::dup2_stdin(&null);
     }
     let Ok(Some(((), descriptors))) = channel.receive::<()>() else { return ExitCode::FAILURE };
-    match join(descriptors) {
-        Ok((pid, pidfd, terminal)) => {
-            let descriptors = [Some(pidfd.as_fd()), terminal.as_ref().map(AsFd::as_fd)];
-            let descriptors: Vec<_> = descriptors.into_iter().flatten().collect();
-            let _ = channel.send(&Answer::Ok(pid), &descriptors);
-            drop((channel, terminal));
-            ended(&pidfd)
+    match Joined::start(descriptors) {
+        Ok(joined) => {
+            let _ = channel.send(&Answer::Ok(joined.pid), &[joined.pidfd.as_fd()]);
+            drop(channel);
+            ExitCode::from(u8::try_from(joined.serve()).unwrap_or(u8::MAX))
         }
         Err(error) => {
             let _ = channel.send(&Answer::Err(error), &[]);
@@ -220,36 +53,73 @@ pub(super) fn enter() -> ExitCode {
     }
 }
 
-fn ended(pidfd: &OwnedFd) -> ExitCode {
-    loop {
-        match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(Some(status)) => {
-                let code = status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0));
-                return ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX));
-            }
-            _ => return ExitCode::FAILURE,
+/// A child that became the program.
+struct Joined {
+    pid: u32,
+    pidfd: OwnedFd,
+    relay: Option<(Relay, PathBuf, Relayed)>,
+}
+
+impl Joined {
+    fn start(descriptors: Vec<OwnedFd>) -> Result<Joined, StartError> {
+        let missing = || RuntimeError::Invalid("the request is incomplete".to_owned()).into_start_error();
+        let failed = |action: &'static str| move |cause| RuntimeError::system(action, cause).into_start_error();
+        let mut descriptors = descriptors.into_iter();
+        let mut text = Vec::new();
+        let mut document = File::from(descriptors.next().ok_or_else(missing)?);
+        document.read_to_end(&mut text).map_err(failed("reading the request"))?;
+        let mut request: Request = serde_json::from_slice(&text).map_err(|_| missing())?;
+        let given: Vec<OwnedFd> = descriptors.collect();
+        let Some(mut relayed) = request.relayed.take() else {
+            let streams = Streams::Descriptors(given.try_into().map_err(|_| missing())?);
+            let (pid, pidfd, _) = join(&request, streams)?;
+            return Ok(Joined { pid, pidfd, relay: None });
+        };
+        let socket = UnixStream::from(given.into_iter().next().ok_or_else(missing)?);
+        let (mut ours, theirs) = streams(&relayed.record).map_err(RuntimeError::into_start_error)?;
+        let (pid, pidfd, terminal) = join(&request, theirs)?;
+        if let Some(terminal) = terminal {
+            ours = supervisor::Streams::terminal(terminal).map_err(RuntimeError::into_start_error)?;
         }
+        relayed.record.started(pid);
+        // A record that cannot be written is no reason to end what runs.
+        let _ = relayed.record.write(&request.directory, &relayed.id);
+        let relay = Relay::new(ours, socket, relayed.record.attach).map_err(failed("serving the program's client"))?;
+        Ok(Joined { pid, pidfd, relay: Some((relay, request.directory, relayed)) })
+    }
+
+    /// Until the program ended; its exit code.
+    fn serve(self) -> i32 {
+        let Some((mut relay, directory, Relayed { mut record, id, keeps_record })) = self.relay else {
+            return relay::wait(&self.pidfd);
+        };
+        let exit_code = relay.serve(&self.pidfd);
+        if keeps_record {
+            record.exit_code = Some(exit_code);
+            let _ = record.write(&directory, &id);
+        } else {
+            ExecRecord::remove(&directory, &id);
+        }
+        relay.finish(exit_code);
+        exit_code
     }
 }
 
+/// The streams of a recorded program: our ends, unless it makes a terminal, and its own.
+fn streams(record: &ExecRecord) -> Result<(supervisor::Streams, Streams), RuntimeError> {
+    if record.program.terminal.is_some() {
+        return Ok((supervisor::Streams::default(), Streams::Terminal));
+    }
+    Ok(match supervisor::Streams::pipes(record.attach.stdin)? {
+        (ours, Stdio::Pipes(theirs)) => (ours, Streams::Descriptors(theirs)),
+        (ours, Stdio::Terminal) => (ours, Streams::Terminal),
+    })
+}
+
 /// A child that becomes the program: its number, handle and terminal.
-fn join(descriptors: Vec<OwnedFd>) -> Result<(u32, OwnedFd, Option<OwnedFd>), StartError> {
+fn join(request: &Request, streams: Streams) -> Result<(u32, OwnedFd, Option<OwnedFd>), StartError> {
     let failed = |action: &'static str| move |cause: io::Error| RuntimeError::system(action, cause).into_start_error();
-    let mut descriptors = descriptors.into_iter();
-    let missing = || RuntimeError::Invalid("the request is incomplete".to_owned()).into_start_error();
-    let mut text = Vec::new();
-    let document = File::from(descriptors.next().ok_or_else(missing)?);
-    (&document).read_to_end(&mut text).map_err(failed("reading the request"))?;
-    let request: Request = serde_json::from_slice(&text).map_err(|_| missing())?;
-    let streams = match request.terminal {
-        true => Streams::Terminal,
-        false => {
-            let streams: Vec<OwnedFd> = descriptors.collect();
-            Streams::Descriptors(streams.try_into().map_err(|_| missing())?)
-        }
-    };
-    let target = Target::open(&request).map_err(RuntimeError::into_start_error)?;
+    let target = Target::open(request).map_err(RuntimeError::into_start_error)?;
     let (here, there) = Channel::pair().map_err(failed("making a channel"))?;
     let cgroup = Cgroup::open(&request.cgroup);
     target.join_processes().map_err(RuntimeError::into_start_error)?;
@@ -397,6 +267,7 @@ impl Target {
             Streams::Terminal => {
                 let failed = |cause| Failure::system(Stage::Terminal, "opening the terminal", cause);
                 let (master, slave) = sys::open_terminal().map_err(failed)?;
+                set_terminal_size(&master, &self.process)?;
                 sys::take_terminal(slave.as_fd()).map_err(failed)?;
                 place_streams(&[&slave, &slave, &slave])?;
                 channel.send(&Result::<(), Failure>::Ok(()), &[master.as_fd()]).map_err(failed)
@@ -416,6 +287,10 @@ fn process_of(spec: &Spec, program: &ExecSpec) -> Result<Process, RuntimeError> 
         environment.push(variable.clone());
     }
     process.set_env(Some(environment)).set_args(Some(program.args.clone()));
+    if let Some(size) = program.terminal {
+        let console = oci_spec::runtime::BoxBuilder::default().height(size.rows).width(size.columns).build();
+        process.set_console_size(console.ok());
+    }
     if let Some(cwd) = &program.cwd {
         process.set_cwd(cwd.clone());
     }

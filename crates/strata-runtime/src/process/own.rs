@@ -9,10 +9,11 @@ use oci_spec::runtime::{ContainerState, LinuxNamespaceType, Spec};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use super::channel::Channel;
+use super::exec::{ExecProcess, ExecSpec, exec};
 use super::hooks::Subject;
 use super::identity::Confinement;
 use super::init::Init;
-use super::join::{self, ExecSpec, ExecStreams};
+
 use super::message::{FromInit, ToInit};
 use super::namespaces::Namespaces;
 use super::sys::{self, Cloned};
@@ -197,8 +198,8 @@ impl Launcher for Own {
         let null = fs::File::open("/dev/null").map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         let program = ExecSpec { args: test.to_vec(), ..ExecSpec::default() };
-        let streams = ExecStreams::Descriptors([null.into(), output, errors]);
-        join::exec(&self.directory, &program, streams).map(join::ExecProcess::into_child)
+        let streams = [null.into(), output, errors];
+        exec(&self.directory, &program, streams).map(ExecProcess::into_child)
     }
 
     fn ended(&mut self) {

@@ -16,7 +16,7 @@ mod sys;
 pub(crate) use launch::{Launched, Launcher};
 pub(crate) use start::{PROGRAM, supervise};
 pub use start::{Started, start, start_attached};
-pub(crate) use streams::Stdio;
+pub(crate) use streams::{Output, Stdio, Streams};
 pub(crate) use sys::send_signal;
 
 #[cfg(test)]

@@ -81,7 +81,9 @@ impl<L: Launcher> Supervisor<L> {
         let signals = sys::signals_to_end().map_err(|cause| RuntimeError::system("taking over signals", cause))?;
         let log = LogWriter::open(directory, &plan.log)?;
         let listener = listen(directory)?;
-        let state = ContainerState::created();
+        // One that could not be started again is what it was before.
+        let started_at = Record::read(directory)?.map_or(0, |record| record.state.started_at);
+        let state = ContainerState { started_at, ..ContainerState::created() };
         Ok(Supervisor {
             directory: directory.to_owned(),
             course: Course::new(plan.restart, plan.stop_signal, clock::steady()),
@@ -125,7 +127,7 @@ impl<L: Launcher> Supervisor<L> {
             for (source, flags) in self.wait(self.deadline()) {
                 self.serve_one(source, flags);
             }
-            self.clients.retain(|client| !client.is_finished());
+            self.clients.retain(|client| !client.is_finished() || client.removes());
             let now = clock::steady();
             if self.course.deadline().is_some_and(|deadline| now >= deadline) {
                 let _ = self.happen(Event::Time);
@@ -232,7 +234,9 @@ impl<L: Launcher> Supervisor<L> {
         let state = &mut self.record.state;
         state.exit_code = error.exit_code.into();
         state.error = error.message.clone();
-        state.finished_at = clock::now();
+        if state.started_at != 0 {
+            state.finished_at = clock::now();
+        }
     }
 
     /// Writes down what goes on. That it cannot be written is not the container's fault.
@@ -242,6 +246,7 @@ impl<L: Launcher> Supervisor<L> {
             Phase::Running => ContainerStatus::Running,
             Phase::Paused => ContainerStatus::Paused,
             Phase::Restarting(_) => ContainerStatus::Restarting,
+            Phase::Ended if state.started_at == 0 => ContainerStatus::Created,
             Phase::Ended => ContainerStatus::Exited,
         };
         if matches!(self.course.phase, Phase::Restarting(_) | Phase::Ended) {
@@ -261,28 +266,44 @@ impl<L: Launcher> Supervisor<L> {
         self.tell_exit(self.record.state.exit_code);
         self.clients.iter_mut().for_each(Connection::close);
         self.lock = None;
+        // Who started a container of which nothing ever ran still knows of it.
+        if self.record.init_ticks != 0 && !self.clients.iter().any(Connection::removes) {
+            self.after_exit();
+        }
+    }
+
+    fn after_exit(&self) {
         if let Some([program, arguments @ ..]) = self.plan.after_exit.as_deref() {
             let _ = Command::new(program).args(arguments).current_dir("/").spawn();
         }
     }
 
-    /// Gives clients the rest of what they have not taken yet. A paced one has all the time it needs.
+    /// Gives clients the rest of what they have not taken yet. A paced one has all the time it needs, and so has one that
+    /// removes the container, until it leaves.
     fn linger(&mut self) {
         let until = clock::steady() + FAREWELL;
+        let is_removed_by_client = self.clients.iter().any(Connection::removes);
         loop {
             let is_over = clock::steady() >= until;
             self.clients.retain(|client| {
-                !client.is_finished() && (!is_over || client.attached.is_some_and(|request| request.paced))
+                client.removes()
+                    || !client.is_finished() && (!is_over || client.attached.is_some_and(|request| request.paced))
             });
             if self.clients.is_empty() {
-                return;
+                break;
             }
             let deadline = if is_over { None } else { Some(until) };
-            for (source, _) in self.wait(deadline) {
+            for (source, flags) in self.wait(deadline) {
                 if let Source::Client(client) = source {
                     self.clients[client].flush();
+                    if flags.intersects(PollFlags::HUP | PollFlags::ERR) {
+                        self.clients.swap_remove(client);
+                    }
                 }
             }
+        }
+        if is_removed_by_client && self.directory.exists() {
+            self.after_exit();
         }
     }
 

@@ -186,6 +186,7 @@ fn prepare<L: Launcher>(
     let prepare = || {
         let lock = Lock::take(directory)?;
         crate::clean::clean_up(directory)?;
+        crate::process::forget_execs(directory);
         Ok((SupervisorPlan::read(directory)?, lock))
     };
     let (plan, lock) = prepare().map_err(RuntimeError::into_start_error)?;

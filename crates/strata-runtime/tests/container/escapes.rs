@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use strata_runtime::{ExecSpec, ExecStreams, exec};
+use strata_runtime::{ExecSpec, exec};
 
 use crate::Test;
 use crate::bundle::Bundle;
@@ -28,7 +28,7 @@ fn runtime_cannot_be_overwritten() {
     for arguments in [["/proc/self/exe"], ["/bin/true"]] {
         let program = ExecSpec { args: arguments.map(str::to_owned).to_vec(), ..ExecSpec::default() };
         let null = || fs::File::open("/dev/null").unwrap().into();
-        if let Ok(mut process) = exec(bundle.path(), &program, ExecStreams::Descriptors([null(), null(), null()])) {
+        if let Ok(mut process) = exec(bundle.path(), &program, [null(), null(), null()]) {
             let _ = process.wait();
         }
     }

@@ -5,7 +5,10 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 
-use strata_runtime::{Control, ExecSpec, ExecStreams, RuntimeError, exec};
+use strata_runtime::{
+    AttachEvent, AttachRequest, Control, ExecRecord, ExecSpec, RuntimeError, TerminalSize, exec, exec_attached,
+    running_execs,
+};
 
 use crate::Test;
 use crate::bundle::Bundle;
@@ -16,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("users", users),
     ("joining", joining),
     ("joining_with_a_terminal", joining_with_a_terminal),
+    ("leaving_a_program", leaving_a_program),
     ("terminal", terminal),
     ("hooks", hooks),
     ("nothing_is_left", nothing_is_left),
@@ -108,7 +112,7 @@ fn run_in(bundle: &Bundle, program: &ExecSpec) -> Result<(i32, String), RuntimeE
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     let null: OwnedFd = fs::File::open("/dev/null").unwrap().into();
     let errors = theirs.try_clone().unwrap();
-    let mut process = exec(bundle.path(), program, ExecStreams::Descriptors([null, theirs, errors]))?;
+    let mut process = exec(bundle.path(), program, [null, theirs, errors])?;
     let mut text = String::new();
     fs::File::from(ours).read_to_string(&mut text).unwrap();
     Ok((process.wait()?, text))
@@ -160,16 +164,55 @@ fn joining() {
     assert!(matches!(run_in(&bundle, &sh("true")), Err(RuntimeError::Conflict(_))));
 }
 
+/// All that a recorded program writes, and its exit code.
+fn run_attached(bundle: &Bundle, program: ExecSpec, keeps_record: bool) -> (String, i32) {
+    let attach = AttachRequest { stdout: true, stderr: true, paced: true, ..AttachRequest::default() };
+    ExecRecord::new(program, attach).write(bundle.path(), "one").unwrap();
+    let mut stream = exec_attached(bundle.path(), "one", keeps_record).unwrap();
+    let mut text = Vec::new();
+    loop {
+        match stream.next_event().unwrap().unwrap() {
+            AttachEvent::Output { bytes, .. } => text.extend(bytes),
+            AttachEvent::Exited(code) => return (String::from_utf8(text).unwrap(), code),
+            AttachEvent::Lost(count) => panic!("{count} bytes are missing"),
+        }
+    }
+}
+
 fn joining_with_a_terminal() {
     let bundle = Bundle::new("sleep 100");
     bundle.start().unwrap();
-    let streams = ExecStreams::Terminal { rows: 33, columns: 99 };
-    let mut process = exec(bundle.path(), &program(&["sh", "-c", "sleep 0.2; tty; stty size"]), streams).unwrap();
-    let mut terminal = fs::File::from(process.terminal().unwrap().try_clone().unwrap());
-    let mut text = Vec::new();
-    let _ = terminal.read_to_end(&mut text);
-    assert_eq!(String::from_utf8_lossy(&text), "/dev/pts/0\r\n33 99\r\n");
-    assert_eq!(process.wait().unwrap(), 0);
+    let terminal = Some(TerminalSize { rows: 33, columns: 99 });
+    let program = ExecSpec { terminal, ..program(&["sh", "-c", "tty; stty size; exit 4"]) };
+    assert_eq!(run_attached(&bundle, program, false), ("/dev/pts/0\r\n33 99\r\n".to_owned(), 4));
+    assert_eq!(ExecRecord::read(bundle.path(), "one").unwrap(), None);
+}
+
+/// A program that nobody listens to runs on; its record says what became of it.
+fn leaving_a_program() {
+    let bundle = Bundle::new("sleep 100");
+    bundle.start().unwrap();
+    let long = program(&["sh", "-c", "yes | head -c 1000000; echo err >&2; exit 3"]);
+    let (text, code) = run_attached(&bundle, long, true);
+    assert_eq!((text.len(), code), (1_000_004, 3), "all of it, and what comes last");
+    let record = ExecRecord::read(bundle.path(), "one").unwrap().unwrap();
+    assert_eq!((record.exit_code, record.is_running()), (Some(3), false));
+
+    let left = program(&["sh", "-c", "read line; yes | head -c 1000000; sleep 100"]);
+    let attach = AttachRequest { stdin: true, stdout: true, paced: true, ..AttachRequest::default() };
+    ExecRecord::new(left, attach).write(bundle.path(), "two").unwrap();
+    drop(exec_attached(bundle.path(), "two", true).unwrap());
+    assert_eq!(running_execs(bundle.path()), ["two"]);
+    assert!(matches!(exec_attached(bundle.path(), "two", true), Err(RuntimeError::Conflict(_))));
+    assert!(matches!(exec_attached(bundle.path(), "three", true), Err(RuntimeError::NotFound(_))));
+    Control::connect(bundle.path()).unwrap().signal(9).unwrap();
+    bundle.wait();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while ExecRecord::read(bundle.path(), "two").unwrap().unwrap().exit_code != Some(137) {
+        assert!(std::time::Instant::now() < until, "it dies with its container");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!(running_execs(bundle.path()), Vec::<String>::new());
 }
 
 fn terminal() {

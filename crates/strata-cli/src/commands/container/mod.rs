@@ -1,9 +1,13 @@
 //! Commands about containers, one file each. `strata container X` and the short form are the same.
 
+mod attach;
 mod commit;
 mod cp;
 mod create;
+mod detach_keys;
 mod diff;
+mod exec;
+mod logs;
 mod options;
 mod port;
 mod process;
@@ -14,6 +18,8 @@ mod revive;
 mod rm;
 mod run;
 mod session;
+mod stats;
+mod top;
 mod update;
 
 use crate::command_line::{CommandDefinition, Group};
@@ -21,16 +27,21 @@ use crate::command_line::{CommandDefinition, Group};
 /// The short forms.
 pub(super) fn definitions() -> Vec<CommandDefinition> {
     let mut definitions = vec![
+        attach::definition(),
         commit::definition(),
         cp::definition(),
         create::definition(),
         diff::definition(),
+        exec::definition(),
+        logs::definition(),
         port::definition(),
         ps::definition(),
         rename::definition(),
         rm::definition(),
         run::run_definition(),
         run::start_definition(),
+        stats::definition(),
+        top::definition(),
         update::definition(),
     ];
     definitions.extend(process::definitions());
@@ -40,12 +51,15 @@ pub(super) fn definitions() -> Vec<CommandDefinition> {
 /// `container`.
 pub(super) fn group() -> Group {
     let mut children = super::commands([
+        attach::definition(),
         commit::definition(),
         cp::definition(),
         create::definition(),
         diff::definition(),
+        exec::definition(),
         super::export::definition(),
         super::inspect::container_definition(),
+        logs::definition(),
         port::definition(),
         ps::definition().named("ls", &["ps", "list"]),
         prune::definition(),
@@ -54,6 +68,8 @@ pub(super) fn group() -> Group {
         rm::definition().named("rm", &["remove"]),
         run::run_definition(),
         run::start_definition(),
+        stats::definition(),
+        top::definition(),
         update::definition(),
     ]);
     children.extend(super::commands(process::definitions()));

@@ -11,6 +11,7 @@ use strata_format::{duration, size};
 use strata_model::Healthcheck;
 
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
+use crate::output::terminal_size;
 use crate::report::{Failure, Outcome};
 
 const LIST: FlagKind = FlagKind::Texts("list");
@@ -20,6 +21,7 @@ const BYTES: FlagKind = FlagKind::Text("bytes");
 /// Name, kind and help of each flag.
 const FLAGS: &[(&str, FlagKind, &str)] = &[
     ("add-host", LIST, "Add a custom host-to-IP mapping (host:ip)"),
+    ("a/attach", LIST, "Attach to STDIN, STDOUT or STDERR"),
     ("annotation", LIST, "Add an annotation to the container (passed through to the OCI runtime)"),
     ("blkio-weight", FlagKind::Number, "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
     ("cap-add", LIST, "Add Linux capabilities"),
@@ -140,8 +142,45 @@ pub(super) struct Settings {
     pub(super) networks: BTreeMap<String, serde_json::Value>,
 }
 
+/// The streams that the client who starts a container takes part in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct AttachedStreams {
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+}
+
+impl AttachedStreams {
+    /// None when it runs in the background; what `--attach` names; otherwise output and errors.
+    pub(super) fn of(flags: &Flags<'_>) -> Outcome<AttachedStreams> {
+        let given = flags.texts("attach");
+        if flags.is_set("detach") {
+            return match given.is_empty() {
+                true => Ok(AttachedStreams::default()),
+                false => Err(Failure::bare("conflicting options: cannot specify both --attach and --detach")),
+            };
+        }
+        let all = given.is_empty();
+        let mut streams = AttachedStreams { stdin: flags.is_set("interactive"), stdout: all, stderr: all };
+        for name in given {
+            match name.to_ascii_lowercase().as_str() {
+                "stdin" => streams.stdin = true,
+                "stdout" => streams.stdout = true,
+                "stderr" => streams.stderr = true,
+                _ => {
+                    return Err(Failure::bare(format!(
+                        "invalid argument {name:?} for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
+                    )));
+                }
+            }
+        }
+        Ok(streams)
+    }
+}
+
 /// The settings that flags and arguments mean.
 pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
+    let attached = AttachedStreams::of(flags)?;
     if flags.is_given("gpus") {
         return Err(Failure::daemon("could not select device driver \"\" with capabilities: [[gpu]]"));
     }
@@ -166,13 +205,13 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
         hostname: flags.text("hostname").unwrap_or_default(),
         domainname: flags.text("domainname").unwrap_or_default(),
         user: flags.text("user").unwrap_or_default(),
-        attach_stdin: flags.is_set("interactive"),
-        attach_stdout: true,
-        attach_stderr: true,
+        attach_stdin: attached.stdin,
+        attach_stdout: attached.stdout,
+        attach_stderr: attached.stderr,
         exposed_ports: some(exposed),
         tty: flags.is_set("tty"),
         open_stdin: flags.is_set("interactive"),
-        stdin_once: flags.is_set("interactive"),
+        stdin_once: flags.is_set("interactive") && attached.stdin,
         env: some_list(environment(flags)?),
         cmd: some_list(command),
         healthcheck: healthcheck(flags)?,
@@ -216,6 +255,9 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
         init: flags.is_given("init").then(|| flags.is_set("init")),
         ..limits(flags)?
     };
+    if let Some((columns, rows)) = terminal_size().filter(|_| flags.is_set("tty")) {
+        host.console_size = [rows as u64, columns as u64];
+    }
     host.log_config.kind = flags.text("log-driver").unwrap_or_default();
     host.log_config.config = split(&flags.texts("log-opt"));
     host.annotations = some(split(&flags.texts("annotation")));
@@ -354,7 +396,7 @@ fn lines(path: &str) -> Outcome<Vec<String>> {
 }
 
 /// Variables without a value are this process's own; those that it does not have are left out.
-fn environment(flags: &Flags<'_>) -> Outcome<Vec<String>> {
+pub(super) fn environment(flags: &Flags<'_>) -> Outcome<Vec<String>> {
     let mut given = Vec::new();
     for path in flags.texts("env-file") {
         given.extend(lines(&path)?);

@@ -1,10 +1,16 @@
 //! `run` and `start`: a container's program runs.
 
-use strata_engine::{AttachRequest, ContainerDocument, EngineError, RuntimeError, find_container, start_container};
+use strata_engine::{
+    AttachRequest, ContainerDocument, EngineError, RemoveContainer, RuntimeError, attach_container, find_container,
+    remove_container, start_container,
+};
+use strata_model::ErrorKind;
 
+use super::attach::forwards_signals;
 use super::create::{NOT_STARTED, create, with_creation_flags};
-use super::options;
-use super::session::Session;
+use super::detach_keys::{self, DetachKeys};
+use super::options::{self, AttachedStreams};
+use super::session::{End, Session, check_terminal};
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{complain, print_line};
@@ -22,6 +28,8 @@ pub(super) fn run_definition() -> CommandDefinition {
         .completes(Completes::FirstImage)
         .arity(Arity::AtLeast(1))
         .flag("d/detach", FlagKind::Bool, "Run container in background and print container ID")
+        .flag("detach-keys", FlagKind::Text("string"), detach_keys::HELP)
+        .flag_with_default("sig-proxy", FlagKind::Bool, "true", "Proxy received signals to the process")
         .examples(&[
             ("run --rm -it --network none debian bash", "A shell that is gone afterwards"),
             ("run -d --network host --name web nginx", "In the background"),
@@ -39,23 +47,38 @@ pub(super) fn start_definition() -> CommandDefinition {
         .arity(Arity::AtLeast(1))
         .with_all_ids()
         .flag("a/attach", FlagKind::Bool, "Attach STDOUT/STDERR and forward signals")
+        .flag("detach-keys", FlagKind::Text("string"), detach_keys::HELP)
         .flag("i/interactive", FlagKind::Bool, "Attach container's STDIN")
         .examples(&[("start -ai job", "With its input and output")])
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    if flags.is_set("detach") && flags.is_set("rm") && flags.text("restart").is_some_and(|policy| policy != "no") {
+    let is_detached = flags.is_set("detach");
+    if is_detached && flags.is_set("rm") && flags.text("restart").is_some_and(|policy| policy != "no") {
         return Err(Failure::bare("conflicting options: cannot specify both --restart and --rm").with_code(NOT_STARTED));
     }
+    let streams = AttachedStreams::of(flags)?;
+    let session = Session {
+        stdin: streams.stdin && flags.is_set("interactive"),
+        terminal: flags.is_set("tty"),
+        forwards_signals: forwards_signals(flags),
+        detach_keys: DetachKeys::of(context, flags.text("detach-keys"))?,
+        redraws: false,
+    };
+    check_terminal(session.stdin, session.terminal)?;
     let id = create(context, flags).await.map_err(|failure| failed_to_run(context, failure, NOT_STARTED))?;
-    if flags.is_set("detach") {
+    if is_detached {
         start_one(context, &id, None).await.map_err(|(failure, code)| failed_to_run(context, failure, code))?;
         return print_line(id);
     }
-    let session = Session { stdin: flags.is_set("interactive"), terminal: flags.is_set("tty") };
-    let code =
-        attached(context, &id, session).await.map_err(|(failure, code)| failed_to_run(context, failure, code))?;
-    ended(code)
+    let request = AttachRequest {
+        stdin: session.stdin,
+        stdout: streams.stdout,
+        stderr: streams.stderr,
+        paced: true,
+        removes: flags.is_set("rm"),
+    };
+    attached(context, &id, session, request).await.map_err(|(failure, code)| failed_to_run(context, failure, code))?
 }
 
 /// Docker's frame around what went wrong before a program ran.
@@ -65,7 +88,8 @@ fn failed_to_run(context: &Context<'_>, failure: Failure, code: u8) -> Failure {
     Failure { message, ..failure }.with_code(code)
 }
 
-fn ended(code: i32) -> Outcome {
+/// The exit code of a program as ours.
+pub(super) fn ended(code: i32) -> Outcome {
     match u8::try_from(code).unwrap_or(u8::MAX) {
         0 => Ok(()),
         code => Err(Failure::silent(code)),
@@ -93,11 +117,40 @@ async fn start_one(
     }
 }
 
-async fn attached(context: &Context<'_>, name: &str, session: Session) -> Result<i32, NotStarted> {
-    let request = AttachRequest { stdin: session.stdin, stdout: true, stderr: true, paced: true };
-    match start_one(context, name, Some(request)).await? {
-        Some(stream) => session.run(stream).await.map_err(|failure| (failure, NOT_STARTED)),
-        None => Ok(0),
+/// Starts a container, or joins one that runs, and takes part until it ends or the user leaves it; the outcome of that.
+async fn attached(
+    context: &Context<'_>,
+    name: &str,
+    session: Session,
+    request: AttachRequest,
+) -> Result<Outcome, NotStarted> {
+    let not_started = |failure: Failure| (failure, NOT_STARTED);
+    let stream = match start_one(context, name, Some(request)).await? {
+        Some(stream) => stream,
+        None => {
+            let root = context.root().map_err(not_started)?;
+            let stream = attach_container(context.store().map_err(not_started)?, &root, name, request).await;
+            stream.map_err(|error| not_started(Failure::from(error).without_prefix()))?
+        }
+    };
+    Ok(match session.run(stream).await {
+        Ok(End::Exited(code)) => {
+            remove_after(context, name, request.removes).await;
+            ended(code)
+        }
+        Ok(End::Detached) => Ok(()),
+        Err(failure) => Err(failure),
+    })
+}
+
+/// What `--rm` says, by the client that saw the end. What it cannot do is left to the supervisor.
+pub(super) async fn remove_after(context: &Context<'_>, name: &str, removes: bool) {
+    let (Ok(store), Ok(root), true) = (context.store(), context.root(), removes) else { return };
+    let options = RemoveContainer { force: false, volumes: true };
+    if let Err(error) = remove_container(store, &root, name, options).await
+        && error.kind() != ErrorKind::NotFound
+    {
+        Failure::from(error).report();
     }
 }
 
@@ -108,11 +161,22 @@ async fn start(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
             return Err(Failure::bare("you cannot start and attach multiple containers at once"));
         };
         let row = find_container(&*context.store()?.read().await?, name).await?;
-        let document: ContainerDocument =
-            serde_json::from_str(&row.document).map_err(|cause| Failure::bare(cause.to_string()))?;
-        let stdin = flags.is_set("interactive") && document.config.open_stdin;
-        let session = Session { stdin, terminal: document.config.tty };
-        return ended(attached(context, name, session).await.map_err(|(failure, _)| failure)?);
+        let document = ContainerDocument::parse(&row)?;
+        let session = Session {
+            stdin: flags.is_set("interactive") && document.config.open_stdin,
+            terminal: document.config.tty,
+            forwards_signals: !document.config.tty,
+            detach_keys: DetachKeys::of(context, flags.text("detach-keys"))?,
+            redraws: false,
+        };
+        let request = AttachRequest {
+            stdin: session.stdin,
+            stdout: true,
+            stderr: true,
+            paced: true,
+            removes: document.host_config.auto_remove,
+        };
+        return attached(context, &row.id, session, request).await.map_err(|(failure, _)| failure)?;
     }
     let mut failed = Vec::new();
     for name in names {

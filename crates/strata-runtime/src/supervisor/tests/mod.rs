@@ -158,7 +158,7 @@ fn read_to_end(stream: &mut AttachStream) -> (Vec<u8>, Vec<u8>, u64, Option<i32>
 }
 
 fn all_streams() -> AttachRequest {
-    AttachRequest { stdin: true, stdout: true, stderr: true, paced: true }
+    AttachRequest { stdin: true, stdout: true, stderr: true, paced: true, removes: false }
 }
 
 #[test]
