@@ -1,12 +1,12 @@
 //! The flags that `create` and `run` share, and the settings that they mean.
 
+mod mount;
+mod network;
+
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use strata_engine::document::{
-    BindOptions, Config, DeviceMapping, HostConfig, MountRequest, PortBinding, RestartSettings, TmpfsOptions, Ulimit,
-    VolumeOptions,
-};
+use strata_engine::document::{Config, DeviceMapping, HostConfig, PortBinding, RestartSettings, Ulimit};
 use strata_format::{duration, size};
 use strata_model::Healthcheck;
 
@@ -265,9 +265,9 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
     host.tmpfs = some(tmpfs(&flags.texts("tmpfs")));
     host.devices = some_list(flags.texts("device").iter().map(|text| device(text)).collect::<Outcome<_>>()?);
     host.ulimits = some_list(flags.texts("ulimit").iter().map(|text| ulimit(text)).collect::<Outcome<_>>()?);
-    host.mounts = some_list(flags.texts("mount").iter().map(|text| mount(text)).collect::<Outcome<_>>()?);
+    host.mounts = some_list(flags.texts("mount").iter().map(|text| mount::mount(text)).collect::<Outcome<_>>()?);
     let networks;
-    (host.network_mode, networks) = self::networks(flags)?;
+    (host.network_mode, networks) = network::networks(flags)?;
     Ok(Settings { config, host_config: host, networks })
 }
 
@@ -289,84 +289,6 @@ fn security_option(option: String) -> Outcome<String> {
         Failure::bare(format!("compacting json for seccomp profile ({path}) failed: {cause}"))
     })?;
     Ok(format!("seccomp={profile}"))
-}
-
-/// What the first `--network` names, and the settings of all, as docker's API has them.
-fn networks(flags: &Flags<'_>) -> Outcome<(String, BTreeMap<String, serde_json::Value>)> {
-    let (aliases, address) = (flags.texts("network-alias"), flags.text("ip"));
-    let mut networks = BTreeMap::new();
-    let mut mode = String::new();
-    let mut given = flags.texts("network");
-    if given.is_empty() {
-        given.push(String::new());
-    }
-    for (number, text) in given.iter().enumerate() {
-        let mut network = Attachment::parse(text)?;
-        let is_users = !matches!(network.name.as_str(), "" | "default" | "bridge" | "host" | "none")
-            && !network.name.starts_with("container:");
-        if !is_users && given.len() > 1 {
-            let message = "conflicting options: cannot attach both user-defined and non-user-defined network-modes";
-            return Err(Failure::bare(message));
-        }
-        if number == 0 {
-            mode.clone_from(&network.name);
-            if !network.aliases.is_empty() && !aliases.is_empty() {
-                let message = "conflicting options: cannot specify both --network-alias and per-network alias";
-                return Err(Failure::bare(message));
-            }
-            if network.address.is_some() && address.is_some() {
-                let message = "conflicting options: cannot specify both --ip and per-network IPv4 address";
-                return Err(Failure::bare(message));
-            }
-            network.aliases.extend(aliases.iter().cloned());
-            network.address = network.address.or_else(|| address.clone());
-        }
-        if !network.aliases.is_empty() && !is_users {
-            return Err(Failure::bare("network-scoped aliases are only supported for user-defined networks"));
-        }
-        if network.aliases.is_empty() && network.address.is_none() && number == 0 {
-            continue;
-        }
-        let name = if network.name.is_empty() { "bridge".to_owned() } else { network.name };
-        let mut settings = json!({});
-        if !network.aliases.is_empty() {
-            settings["Aliases"] = json!(network.aliases);
-        }
-        if let Some(address) = network.address {
-            settings["IPAMConfig"] = json!({ "IPv4Address": address });
-        }
-        networks.insert(name, settings);
-    }
-    Ok((mode, networks))
-}
-
-/// One `--network`: a name, or `name=…,alias=…,ip=…`.
-#[derive(Default)]
-struct Attachment {
-    name: String,
-    aliases: Vec<String>,
-    address: Option<String>,
-}
-
-impl Attachment {
-    fn parse(text: &str) -> Outcome<Attachment> {
-        if !text.contains('=') {
-            return Ok(Attachment { name: text.to_owned(), ..Attachment::default() });
-        }
-        let mut parsed = Attachment::default();
-        for field in text.split(',') {
-            match field.split_once('=') {
-                Some(("name", name)) => name.clone_into(&mut parsed.name),
-                Some(("alias", alias)) => parsed.aliases.push(alias.to_owned()),
-                Some(("ip", address)) => parsed.address = Some(address.to_owned()),
-                _ => {
-                    let message = format!("invalid argument {text:?} for \"--network\" flag: invalid field {field:?}");
-                    return Err(Failure::bare(message));
-                }
-            }
-        }
-        Ok(parsed)
-    }
 }
 
 fn list(flags: &Flags<'_>, name: &str) -> Option<Vec<String>> {
@@ -582,89 +504,6 @@ fn ulimit(text: &str) -> Outcome<Ulimit> {
     })
 }
 
-/// `type=…,source=…,target=…` with options.
-fn mount(text: &str) -> Outcome<MountRequest> {
-    let invalid = |what: String| Failure::bare(format!("invalid argument {text:?} for \"--mount\" flag: {what}"));
-    let mut request = MountRequest { kind: "volume".into(), ..MountRequest::default() };
-    let (mut bind, mut volume, mut memory) =
-        (BindOptions::default(), VolumeOptions::default(), TmpfsOptions::default());
-    for field in text.split(',') {
-        let (key, value) = match field.split_once('=') {
-            Some((key, value)) => (key.to_ascii_lowercase(), value),
-            None => (field.to_ascii_lowercase(), ""),
-        };
-        let may_stand_alone = matches!(key.as_str(), "readonly" | "ro" | "volume-nocopy" | "bind-nonrecursive");
-        if !field.contains('=') && !may_stand_alone {
-            return Err(invalid(format!("invalid field '{field}' must be a key=value pair")));
-        }
-        let wrong = || invalid(format!("invalid value for {key}: {value}"));
-        let is_on = || match value {
-            "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            _ => Err(wrong()),
-        };
-        match key.as_str() {
-            "type" => request.kind = value.to_ascii_lowercase(),
-            "source" | "src" => request.source = value.into(),
-            "target" | "dst" | "destination" => request.target = value.into(),
-            "readonly" | "ro" => request.read_only = is_on()?,
-            "consistency" => {}
-            "bind-propagation" => bind.propagation = value.to_ascii_lowercase(),
-            "bind-nonrecursive" => bind.non_recursive = is_on()?,
-            "bind-recursive" => match value {
-                "enabled" => {}
-                "disabled" => bind.non_recursive = true,
-                "writable" => bind.read_only_non_recursive = true,
-                "readonly" => bind.read_only_force_recursive = true,
-                _ => {
-                    return Err(invalid(format!(
-                        "invalid value for {key}: {value} (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")"
-                    )));
-                }
-            },
-            "volume-nocopy" => volume.no_copy = is_on()?,
-            "volume-label" => volume.labels.extend(split(&[value.to_owned()])),
-            "volume-driver" => volume.driver_config.get_or_insert_default().name = value.into(),
-            "volume-opt" => {
-                volume.driver_config.get_or_insert_default().options.extend(split(&[value.to_owned()]));
-            }
-            "tmpfs-size" => memory.size_bytes = size::parse_binary(value).map_err(|_| wrong())? as i64,
-            "tmpfs-mode" => memory.mode = u32::from_str_radix(value, 8).map_err(|_| wrong())?,
-            _ => return Err(invalid(format!("unexpected key '{key}' in '{field}'"))),
-        }
-    }
-    if request.target.is_empty() {
-        return Err(invalid("target is required".into()));
-    }
-    if request.kind == "bind" && request.source.starts_with('.') {
-        request.source = std::path::absolute(&request.source)?.display().to_string();
-    }
-    request.bind_options = (bind != BindOptions::default()).then_some(bind);
-    request.volume_options = (volume != VolumeOptions::default()).then_some(volume);
-    request.tmpfs_options = (memory != TmpfsOptions::default()).then_some(memory);
-    let given = [
-        ("bind", request.bind_options.is_some()),
-        ("volume", request.volume_options.is_some()),
-        ("tmpfs", request.tmpfs_options.is_some()),
-    ];
-    let foreign = given.into_iter().find(|(kind, is_given)| *is_given && *kind != request.kind);
-    if let (Some((kind, _)), true) = (foreign, matches!(request.kind.as_str(), "bind" | "volume" | "tmpfs")) {
-        return Err(invalid(format!("cannot mix '{kind}-*' options with mount type '{}'", request.kind)));
-    }
-    let recursion = request.bind_options.as_ref().filter(|_| !request.read_only);
-    let wrong_recursion = recursion.and_then(|bind| match () {
-        () if bind.read_only_non_recursive => Some("writable"),
-        () if bind.read_only_force_recursive => Some("readonly"),
-        () => None,
-    });
-    if let Some(value) = wrong_recursion {
-        return Err(invalid(format!(
-            "option 'bind-recursive={value}' requires 'readonly' to be specified in conjunction"
-        )));
-    }
-    Ok(request)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -689,32 +528,6 @@ mod tests {
         assert_eq!((bindings.len(), exposed.len()), (2, 2));
         for text in ["", "x", "80:x", "x:80", "1-2:80-82", "70000:80"] {
             assert!(published(&[text.to_owned()]).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn long_mounts() {
-        let request = mount("type=bind,src=/a,dst=/b,readonly").unwrap();
-        assert_eq!((request.kind.as_str(), request.read_only), ("bind", true));
-        let request = mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=1777").unwrap();
-        assert_eq!(request.tmpfs_options, Some(TmpfsOptions { size_bytes: 1 << 20, mode: 0o1777 }));
-        // As docker 28 says it.
-        for (text, told) in [
-            ("type=volume", "target is required"),
-            ("foo=1,target=/x", "unexpected key 'foo' in 'foo=1'"),
-            ("type=bind,src=/a,dst=/b,volume-nocopy", "cannot mix 'volume-*' options with mount type 'bind'"),
-            ("type=tmpfs,dst=/b,bind-propagation=shared", "cannot mix 'bind-*' options with mount type 'tmpfs'"),
-            ("type=tmpfs,dst=/b,tmpfs-size=x", "invalid value for tmpfs-size: x"),
-            ("type=tmpfs,dst=/b,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"),
-            ("target=/x,ro=maybe", "invalid value for ro: maybe"),
-            ("foo", "invalid field 'foo' must be a key=value pair"),
-            (
-                "type=bind,src=/tmp,dst=/b,bind-recursive=foo",
-                "invalid value for bind-recursive: foo (must be \"enabled\", \"disabled\", \"writable\", or \"readonly\")",
-            ),
-        ] {
-            let refused = mount(text).unwrap_err().message;
-            assert_eq!(refused, format!("invalid argument {text:?} for \"--mount\" flag: {told}"));
         }
     }
 }
