@@ -272,7 +272,7 @@ fn a_racing_link_leads_nowhere() {
     fs::write(outside.join("f"), "secret of the machine\n").expect("a file");
     let swap = format!(
         "mkdir /data/real; echo inside > /data/real/f; ln -s {} /data/link; \
-         while :; do mv -T /data/real /data/swapped; mv -T /data/link /data/d; mv -T /data/d /data/link; \
+         n=0; while [ $((n += 1)) -lt 200000 ]; do mv -T /data/real /data/swapped; mv -T /data/link /data/d; mv -T /data/d /data/link; \
          mv -T /data/swapped /data/d; mv -T /data/d /data/real; done 2>/dev/null",
         outside.display()
     );
