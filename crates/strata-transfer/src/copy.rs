@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use strata_model::{
     Descriptor, DiffId, Digest, ErrorKind, ImageConfig, ImageManifest, Manifest, MediaType, Platform, Raw, Target,
@@ -170,14 +171,13 @@ impl Mover<'_> {
         let mut todo: Vec<&BlobSpec> = wanted.iter().filter(|spec| missing.contains(&spec.descriptor.digest)).collect();
         // The largest first: what is started last should be short.
         todo.sort_by_key(|spec| std::cmp::Reverse(spec.descriptor.size));
-        let done: Vec<(Digest, BlobOutcome)> = futures_util::stream::iter(todo)
-            .map(|spec| async move {
-                let outcome = self.copy_blob(source, spec).await?;
-                Ok::<_, TransferError>((spec.descriptor.digest, outcome))
-            })
-            .buffer_unordered(self.plan.limits.blobs.max(1))
-            .try_collect()
-            .await?;
+        // Boxed: the compiler does not see through closures and borrowed traits that a copy may move between threads.
+        let copies = todo.into_iter().map(|spec| -> BoxFuture<'_, Result<(Digest, BlobOutcome)>> {
+            Box::pin(async move { Ok((spec.descriptor.digest, self.copy_blob(source, spec).await?)) })
+        });
+        let copies: Vec<BoxFuture<'_, _>> = copies.collect();
+        let done: Vec<(Digest, BlobOutcome)> =
+            futures_util::stream::iter(copies).buffer_unordered(self.plan.limits.blobs.max(1)).try_collect().await?;
         outcomes.extend(wanted.into_iter().map(|spec| {
             let outcome = done.iter().find(|(digest, _)| *digest == spec.descriptor.digest);
             (spec, outcome.map_or(BlobOutcome::Existed, |(_, outcome)| *outcome))
