@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // surfaces
     ("strata-cli", &["engine", "format", "model", "registry-client", "store", "transfer"]),
+    ("strata-engine-api", &["engine", "format", "model", "registry-client", "store", "transfer"]),
     ("strata-registry", &["model", "store", "transfer"]),
     ("strata-hub-api", &["hub", "model", "registry", "store"]),
     ("strata-hub-web", &["hub", "model", "registry", "store"]),
@@ -61,6 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "catalog-sql",
             "cli",
             "engine",
+            "engine-api",
             "hub",
             "hub-api",
             "hub-web",
@@ -94,7 +96,7 @@ const CONFINED: &[(&str, &[&str], &str)] = &[
     ("reqwest", &["strata-registry-client"], "only the registry client speaks HTTP to others"),
     (
         "axum",
-        &["strata-registry", "strata-hub-api", "strata-hub-web", "strata"],
+        &["strata-engine-api", "strata-registry", "strata-hub-api", "strata-hub-web", "strata"],
         "only surfaces serve HTTP, which the bin joins",
     ),
     ("clap", &["strata-cli", "strata"], "only the command line parses arguments"),

@@ -94,7 +94,8 @@ impl<'a> Context<'a> {
         Ok(self.client.get_or_init(|| client))
     }
 
-    fn client_config(&self) -> Outcome<ClientConfig> {
+    /// How registries are reached, as those files say.
+    pub(crate) fn client_config(&self) -> Outcome<ClientConfig> {
         let user = environment_path("XDG_CONFIG_HOME")
             .or_else(|| environment_path("HOME").map(|home| home.join(".config")))
             .map(|directory| directory.join("strata/config.toml"))

@@ -5,7 +5,7 @@
 //!
 //! * `command_line`: definitions, the tree of commands, parsing; `usage` and `help` print it in docker's words.
 //! * `context`: what a command works with: store, registry client, configuration, each made when first asked for.
-//! * `hub`: what the hub's commands ask of the program.
+//! * `hub`, `engine`: what the commands that serve ask of the program.
 //! * `report`: failures, their text and exit code. stdout is data, stderr everything else.
 //! * `progress`: lines per layer, plain or live.
 //!
@@ -14,6 +14,7 @@
 mod command_line;
 mod commands;
 mod context;
+mod engine;
 mod filters;
 mod help;
 mod hub;
@@ -24,6 +25,7 @@ mod report;
 mod run;
 mod usage;
 
+pub use engine::{EngineServing, ListenAddress, TlsFiles};
 pub use hub::{
     BackupReport, HubArguments, HubFailure, HubFuture, HubProgram, HubResult, HubStarted, UserChange, UserLine,
 };

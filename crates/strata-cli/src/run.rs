@@ -14,9 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::command_line::{Invocation, RunsOn};
 use crate::commands;
 use crate::context::Context;
+use crate::engine::EngineServing;
 use crate::hub::HubProgram;
 use crate::output::print_line;
 use crate::report::{Failure, Outcome};
+
+/// Threads for what blocks, at most: each client that waits for a container, or follows its output, takes one.
+const WAITING_THREADS: usize = 4096;
 
 /// How much is logged to stderr.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +62,17 @@ pub trait Environment {
         shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
     ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
 
+    /// Serves docker's Engine API until `shutdown` is ready; calls `started` with the addresses once it listens.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    fn serve_engine<'a>(
+        &'a self,
+        serving: EngineServing,
+        started: &'a dyn Fn(&[String]),
+        shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>>;
+
     /// The hub.
     fn hub(&self) -> &dyn HubProgram;
 
@@ -91,7 +106,7 @@ fn dispatch(arguments: Vec<OsString>, environment: &dyn Environment) -> Outcome 
     let runtime = match command.runs_on {
         RunsOn::Caller => tokio::runtime::Builder::new_current_thread().enable_all().build(),
         RunsOn::Workers | RunsOn::WorkersUntilItEnds => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()
+            tokio::runtime::Builder::new_multi_thread().enable_all().max_blocking_threads(WAITING_THREADS).build()
         }
     };
     let runtime = runtime.map_err(|cause| Failure::bare(format!("starting threads: {cause}")))?;

@@ -1,6 +1,7 @@
 //! `inspect`: everything about one image, as docker's API shows it (28.5, API 1.51).
 
 use serde_json::{Map, Value, json};
+use strata_format::go_json::{Escape, to_string};
 use strata_model::{ChainId, ImageConfig, Platform};
 use strata_store::{ImageRow, ReadTxn, Store};
 
@@ -24,6 +25,19 @@ pub async fn inspect(store: &Store, text: &str, platform: Option<&Platform>) -> 
     let row = crate::lookup::find_image_in(&*txn, text, platform).await?.row;
     let json = document(&*txn, &row).await?;
     Ok(InspectedImage { row, json })
+}
+
+/// The document of an image as docker's daemon sends it: only what it marshals twice has its `<`, `>` and `&` escaped.
+pub fn image_text(document: &Value) -> String {
+    let Some(fields) = document.as_object() else { return to_string(document, Escape::Html) };
+    let members: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| {
+            let escape = if key == "Config" { Escape::Html } else { Escape::Minimal };
+            format!("{}:{}", to_string(&Value::from(key.as_str()), Escape::Minimal), to_string(value, escape))
+        })
+        .collect();
+    format!("{{{}}}", members.join(","))
 }
 
 async fn document(txn: &dyn ReadTxn, row: &ImageRow) -> Result<Value> {

@@ -10,6 +10,7 @@ mod change;
 mod compress;
 mod container;
 mod container_status;
+mod container_terminal;
 mod copy;
 mod df;
 mod error;
@@ -54,6 +55,7 @@ pub use container::{
     wait_container,
 };
 pub use container_status::container_status;
+pub use container_terminal::resize_container;
 pub use copy::{ArchiveEntry, CopyOptions, CopyReport, ManifestFormat, Place, copy_images};
 pub use df::{ContainerUsage, ImageUsage, StoreUsage, VolumeUsage, container_usage, usage, volume_usage};
 pub use error::{EngineError, Result};
@@ -62,12 +64,12 @@ pub use export::{Exported, export_rootfs};
 pub use files::{FileEntry, cat_file, diff_images, list_files};
 pub use history::{HistoryEntry, history};
 pub use import::{ImportRequest, import, open_address};
-pub use inspect::{InspectedImage, inspect};
+pub use inspect::{InspectedImage, image_text, inspect};
 pub use layout_directory::LayoutDirectory;
 pub use list::{ImageFilter, ImageSummary, ListRequest, digest_reference, list, name_reference};
 pub use load::{LoadRequest, Loaded, load};
 pub use lookup::{FoundBy, FoundImage, ImageDocuments, find_image, find_image_in, load_documents};
-pub use machine::Machine;
+pub use machine::{Machine, processor_time};
 pub use manifest::{
     Annotation, InspectedManifest, ManifestInspection, ManifestLists, PushedList, manifest_inspect, push_list,
 };
@@ -84,7 +86,7 @@ pub use pull::{PullOutcome, PullPlan, PullRequest, Pulled, all_tags, plan_pull, 
 pub use push::{PushRequest, PushTarget, Pushed, prepare_push, push_target};
 pub use remove::{RemoveOptions, RemoveStep, Removed, expand_wildcards, plan_remove, remove_one};
 pub use save::{SaveFormat, SaveRequest, Saved, save};
-pub use search::{SearchRequest, search};
+pub use search::{SearchRequest, search, search_host};
 pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
 pub use strata_network::BoundPort;
 pub use strata_runtime::{

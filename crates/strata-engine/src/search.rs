@@ -35,6 +35,14 @@ pub async fn search(client: &RegistryClient, request: &SearchRequest) -> Result<
     Ok(found)
 }
 
+/// The registry that a search asks.
+///
+/// # Errors
+/// `Invalid` in docker's words.
+pub fn search_host(term: &str) -> Result<Host> {
+    Ok(split_term(term)?.0)
+}
+
 /// The registry and what is looked for there.
 fn split_term(text: &str) -> Result<(Host, String)> {
     if text.contains("://") {

@@ -1,8 +1,10 @@
 //! The smallest HTTP client that tells what happened: one request, one connection, everything in memory.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longest time that a server may stay silent.
@@ -68,10 +70,25 @@ impl Request {
     /// # Errors
     /// When the connection or the server ends before the answer does.
     pub fn send(&self, address: &str) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect(address)?;
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(TIME))?;
         stream.set_write_timeout(Some(TIME))?;
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.path);
+        self.send_on(stream, address)
+    }
+
+    /// Sends it to a socket in the file system.
+    ///
+    /// # Errors
+    /// As [`Request::send`].
+    pub fn send_to_socket(&self, path: &Path) -> io::Result<Answer> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(TIME))?;
+        stream.set_write_timeout(Some(TIME))?;
+        self.send_on(stream, "localhost")
+    }
+
+    fn send_on(&self, mut stream: impl io::Read + io::Write, host: &str) -> io::Result<Answer> {
+        let mut head = format!("{} {} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -1,5 +1,6 @@
 //! The program: puts the adapters together and hands over to the command line.
 
+mod engine;
 mod hub;
 mod logging;
 mod memory;
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use strata_cli::{Environment, HubProgram, LogLevel};
+use strata_cli::{EngineServing, Environment, HubProgram, LogLevel};
 use strata_registry::{
     Registry, RegistryRules, RegistryService, collect_periodically, forget_periodically, router, serve,
 };
@@ -84,6 +85,15 @@ impl Environment for Program {
                 () = forget_periodically(registry) => Ok(()),
             }
         })
+    }
+
+    fn serve_engine<'a>(
+        &'a self,
+        serving: EngineServing,
+        started: &'a dyn Fn(&[String]),
+        shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Pin<Box<dyn Future<Output = io::Result<()>> + 'a>> {
+        Box::pin(engine::serve(serving, started, shutdown))
     }
 
     fn hub(&self) -> &dyn HubProgram {

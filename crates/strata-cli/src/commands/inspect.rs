@@ -3,7 +3,7 @@
 mod typed;
 
 use serde_json::Value;
-use strata_engine::EngineError;
+use strata_engine::{EngineError, image_text};
 use strata_format::go_json;
 use strata_format::go_json::{Escape, to_string};
 use strata_format::template::Template;
@@ -147,7 +147,7 @@ async fn inspect(context: &Context<'_>, flags: &Flags<'_>, kinds: &[Kind], platf
             }
         }
         documents.push(match kind {
-            Kind::Image => api_object(&document),
+            Kind::Image => image_text(&document),
             Kind::Container | Kind::Network | Kind::Volume => to_string(&document, Escape::Minimal),
         });
     }
@@ -212,17 +212,4 @@ impl Style {
 /// Parses a template; a malformed one has an exit code of its own.
 pub(super) fn parse_template(text: &str) -> Outcome<Template> {
     Template::parse(text).map_err(|error| Failure::bare(error.to_string()).with_code(error.exit_status()))
-}
-
-/// A document as docker's daemon sends it: only what it marshals twice has its `<`, `>` and `&` escaped.
-fn api_object(document: &Value) -> String {
-    let Some(fields) = document.as_object() else { return to_string(document, Escape::Html) };
-    let members: Vec<String> = fields
-        .iter()
-        .map(|(key, value)| {
-            let escape = if key == "Config" { Escape::Html } else { Escape::Minimal };
-            format!("{}:{}", to_string(&Value::from(key.as_str()), Escape::Minimal), to_string(value, escape))
-        })
-        .collect();
-    format!("{{{}}}", members.join(","))
 }

@@ -29,6 +29,7 @@ mod registry_serve;
 mod rmi;
 mod save;
 mod search;
+mod serve;
 mod system_df;
 mod system_prune;
 mod tag;
@@ -56,6 +57,7 @@ pub(crate) fn tree() -> Group {
         import::definition(),
         export::definition(),
         search::definition(),
+        serve::definition(),
         login::definition(),
         logout::definition(),
         tags::definition(),

@@ -1,0 +1,152 @@
+//! Networks.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use strata_engine::{
+    ConnectRequest, CreateNetwork, NetworkFilter, connect_network, create_network, disconnect_network, inspect_network,
+    list_networks, prune_networks, remove_network,
+};
+
+use crate::answer::{empty, json_with, ok};
+use crate::call::Call;
+use crate::status::{Answer, Failure};
+
+pub(super) async fn list(call: &Call) -> Answer {
+    let filter = NetworkFilter::parse(&call.query.filters()?)?;
+    let mut rows = Vec::new();
+    for network in list_networks(call.store(), &filter).await? {
+        let mut document = inspect_network(call.store(), call.root(), &network.id).await?;
+        if let Some(fields) = document.as_object_mut() {
+            // Who is in a network is told by `inspect` alone.
+            fields.insert("Containers".into(), json!({}));
+        }
+        rows.push(document);
+    }
+    ok(&Value::Array(rows))
+}
+
+pub(super) async fn inspect(call: &Call, name: &str) -> Answer {
+    ok(&inspect_network(call.store(), call.root(), name).await?)
+}
+
+/// What a client asks for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Settings {
+    name: String,
+    driver: Option<String>,
+    internal: Option<bool>,
+    #[serde(rename = "EnableIPv6")]
+    enable_ipv6: Option<bool>,
+    #[serde(rename = "IPAM")]
+    ipam: Option<Ipam>,
+    options: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Ipam {
+    driver: Option<String>,
+    config: Option<Vec<Pool>>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Pool {
+    subnet: Option<String>,
+    #[serde(rename = "IPRange")]
+    range: Option<String>,
+    gateway: Option<String>,
+}
+
+pub(super) async fn create(mut call: Call) -> Answer {
+    let Settings { name, driver, internal, enable_ipv6, ipam, options, labels } = call.json().await?;
+    if enable_ipv6 == Some(true) {
+        return Err(Failure::not_supported("networks with IPv6"));
+    }
+    let ipam = ipam.unwrap_or_default();
+    if ipam.driver.is_some_and(|driver| !matches!(driver.as_str(), "" | "default")) {
+        return Err(Failure::not_supported("drivers for addresses other than \"default\""));
+    }
+    let pools = ipam.config.unwrap_or_default();
+    if pools.len() > 1 {
+        return Err(Failure::not_supported("networks with several subnets"));
+    }
+    let pool = pools.first().cloned().unwrap_or_default();
+    let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let request = CreateNetwork {
+        name,
+        driver: driver.unwrap_or_default(),
+        subnet: some(pool.subnet),
+        range: some(pool.range),
+        gateway: some(pool.gateway),
+        internal: internal.unwrap_or_default(),
+        options: options.unwrap_or_default(),
+        labels: labels.unwrap_or_default(),
+    };
+    let id = create_network(call.store(), request).await?;
+    json_with(StatusCode::CREATED, &json!({ "Id": id, "Warning": "" }))
+}
+
+pub(super) async fn remove(call: &Call, name: &str) -> Answer {
+    remove_network(call.store(), call.root(), name).await?;
+    empty(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn prune(call: &Call) -> Answer {
+    let removed = prune_networks(call.store(), call.root(), &call.query.filters()?).await?;
+    ok(&json!({ "NetworksDeleted": if removed.is_empty() { Value::Null } else { json!(removed) } }))
+}
+
+/// Who is to be connected, and how.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Member {
+    container: String,
+    endpoint_config: Option<Endpoint>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Endpoint {
+    #[serde(rename = "IPAMConfig")]
+    ipam: Option<Addresses>,
+    aliases: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Addresses {
+    #[serde(rename = "IPv4Address")]
+    address: Option<String>,
+}
+
+pub(super) async fn connect(mut call: Call, name: &str) -> Answer {
+    let member: Member = call.json().await?;
+    let endpoint = member.endpoint_config.unwrap_or_default();
+    let address = endpoint.ipam.unwrap_or_default().address.filter(|address| !address.is_empty());
+    let parse = |text: String| {
+        text.parse()
+            .map_err(|_| Failure::bad_request(format!("invalid endpoint settings:\ninvalid IPv4 address: {text}")))
+    };
+    let request = ConnectRequest {
+        network: name.to_owned(),
+        container: member.container,
+        address: address.map(parse).transpose()?,
+        aliases: endpoint.aliases.unwrap_or_default(),
+    };
+    for warning in connect_network(call.store(), call.root(), &request).await? {
+        tracing::warn!(network = name, container = request.container, "{warning}");
+    }
+    empty(StatusCode::OK)
+}
+
+pub(super) async fn disconnect(mut call: Call, name: &str) -> Answer {
+    let member: Member = call.json().await?;
+    disconnect_network(call.store(), call.root(), name, &member.container).await?;
+    empty(StatusCode::OK)
+}

@@ -1,0 +1,23 @@
+//! The size of a container's terminal.
+
+use std::path::Path;
+
+use strata_runtime::{Control, TerminalSize};
+use strata_store::Store;
+
+use crate::{EngineError, Result, container_directory, find_container};
+
+/// Changes the size of the terminal of a container that runs.
+///
+/// # Errors
+/// `NotFound`; `Refused` when it does not run.
+pub async fn resize_container(store: &Store, root: &Path, text: &str, size: TerminalSize) -> Result<()> {
+    let row = find_container(&*store.read().await?, text).await?;
+    let directory = container_directory(root, &row.id);
+    if strata_runtime::state(&directory)?.pid == 0 {
+        return Err(EngineError::Refused { message: format!("container {} is not running", row.id) });
+    }
+    let resized = tokio::task::spawn_blocking(move || Control::connect(&directory)?.resize(size.rows, size.columns));
+    let resized = resized.await.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?;
+    Ok(resized?)
+}
