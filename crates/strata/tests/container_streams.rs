@@ -312,6 +312,11 @@ fn what_is_removed_at_its_end_is_gone_when_run_returns() {
     assert_eq!((exit_code(&run), all().as_str()), (127, "kept Created\n"));
     sandbox.run(&["rm", "kept"]).success();
 
+    for _ in 0..5 {
+        sandbox.run(&["run", "-d", "--rm", "--network", "none", "box", "true"]).success();
+    }
+    eventually("all are removed", || all().is_empty());
+
     // The client that was to remove it is killed: the supervisor sees to it.
     let mut client = sandbox.command(&["run", "--rm", "--network", "none", "--name", "one", "box", "sleep", "0.5"]);
     let mut client = client.spawn().expect("run");

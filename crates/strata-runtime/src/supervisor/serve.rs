@@ -43,6 +43,8 @@ pub(crate) struct Supervisor<L> {
     course: Course,
     pub(super) record: Record,
     init: Option<Init>,
+    /// Whether its program ever ran.
+    ran: bool,
     pub(super) streams: Streams,
     log: LogWriter,
     pub(super) listener: Option<UnixListener>,
@@ -91,6 +93,7 @@ impl<L: Launcher> Supervisor<L> {
             plan,
             launcher,
             init: None,
+            ran: false,
             streams: Streams::default(),
             log,
             listener: Some(listener),
@@ -217,6 +220,7 @@ impl<L: Launcher> Supervisor<L> {
         // Without it the container still runs and ends as it should, unless this process is killed.
         let guard = Guard::start(&launched.pidfd).ok();
         self.init = Some(Init { pidfd: launched.pidfd, guard });
+        self.ran = true;
         self.health = self.plan.health.clone().map(|check| Health::new(check, clock::steady()));
         self.record.init_ticks = start_ticks(launched.pid).unwrap_or(0);
         let state = &mut self.record.state;
@@ -267,7 +271,7 @@ impl<L: Launcher> Supervisor<L> {
         self.clients.iter_mut().for_each(Connection::close);
         self.lock = None;
         // Who started a container of which nothing ever ran still knows of it.
-        if self.record.init_ticks != 0 && !self.clients.iter().any(Connection::removes) {
+        if self.ran && !self.clients.iter().any(Connection::removes) {
             self.after_exit();
         }
     }

@@ -186,8 +186,9 @@ fn what_cannot_start_says_why() {
     fs::remove_file(container.path().join("script")).expect("removed");
     let error = start(container.path()).expect_err("it cannot start");
     assert_eq!(error.exit_code, 127);
-    let state = container.until_ended();
-    assert_eq!((state.exit_code, state.error), (127, error.message));
+    let state = container.state();
+    assert_eq!((state.status, state.exit_code), (ContainerStatus::Created, 127));
+    assert_eq!((state.error, state.started_at, state.finished_at), (error.message, 0, 0));
     fs::write(container.path().join("supervisor.json"), "{").expect("written");
     assert_eq!(start(container.path()).expect_err("no plan").exit_code, 125);
 }
