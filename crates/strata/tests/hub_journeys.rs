@@ -70,6 +70,12 @@ impl Visitor {
         self.browser.wait_for_text("h1", "My repositories");
     }
 
+    /// Waits for the page that follows: another address that is asked for before that would be left again.
+    fn sign_out(&self) {
+        self.browser.press("Sign out");
+        self.browser.wait_for_text("header", "Sign in");
+    }
+
     fn show_password(&self, password: &str) {
         self.open("/sign-in?next=/my");
         self.browser.fill("#name", "admin");
@@ -342,7 +348,7 @@ fn made_and_pushed_to(screen: Screen, has_scripts: bool) {
     visitor.open("/my");
     browser.wait_for_text(".cards", "admin/vault");
 
-    browser.press("Sign out");
+    visitor.sign_out();
     browser.wait_for_text("nav[aria-label=Account]", "Sign in");
     visitor.open("/r/admin/vault");
     browser.wait_for_text("main h1", "Not found");
@@ -431,7 +437,7 @@ fn second_factor_used(screen: Screen, has_scripts: bool) {
     assert_eq!(codes.as_array().map(Vec::len), Some(10));
     let recovery = |number: usize| codes[number].as_str().unwrap().to_owned();
 
-    browser.press("Sign out");
+    visitor.sign_out();
     visitor.show_password(PASSWORD);
     browser.wait_for_text("main h1", "Your second factor");
     let code = "#sign-in-code-code";
@@ -458,7 +464,7 @@ fn second_factor_used(screen: Screen, has_scripts: bool) {
     browser.fill("#account-second-factor-disable-code", &recovery(1));
     browser.press("Turn off");
     browser.wait_for_text("[role=status]", "The second factor is off.");
-    browser.press("Sign out");
+    visitor.sign_out();
     visitor.show_password(chosen);
     browser.wait_for_text("main h1", "My repositories");
 }
