@@ -82,6 +82,13 @@ impl Session {
         let _raw = is_raw.then(RawTerminal::enter).transpose()?;
         let failed = |cause: strata_engine::RuntimeError| Failure::bare(cause.to_string());
         let mut control = stream.try_clone().map_err(failed)?;
+        // Before anything that was typed.
+        if let Some((rows, columns)) = size().filter(|_| self.terminal) {
+            if self.redraws {
+                let _ = control.resize(rows.saturating_add(1), columns.saturating_add(1));
+            }
+            let _ = control.resize(rows, columns);
+        }
         let (leave, mut left) = oneshot::channel();
         if self.stdin {
             let input = stream.try_clone().map_err(failed)?;
@@ -91,12 +98,6 @@ impl Session {
         }
         let mut output = tokio::task::spawn_blocking(move || print_output(stream));
         let mut signals = listen(self.forwards_signals)?;
-        if let Some((rows, columns)) = size().filter(|_| self.terminal) {
-            if self.redraws {
-                let _ = control.resize(rows.saturating_add(1), columns.saturating_add(1));
-            }
-            let _ = control.resize(rows, columns);
-        }
         loop {
             tokio::select! {
                 code = &mut output => return code.map_err(|cause| Failure::bare(cause.to_string()))?.map(End::Exited),
