@@ -1,4 +1,6 @@
 //! The hub's pages where people change things, with forms posted as a browser would: what each does and refuses, to whom.
+//!
+//! Stays whole: every test is a browser of the same few functions, and the last ones go through the forms of all the others.
 
 mod support {
     #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
