@@ -15,7 +15,7 @@ use support::{Run, Sandbox};
 const DETACH: &str = "\x10\x11";
 
 fn sandbox() -> Option<Sandbox> {
-    let more = ["head", "stty", "yes"].map(|name| TarEntry::symbolic_link(&format!("bin/{name}"), "busybox"));
+    let more = ["head", "stty", "yes"].map(|name| TarEntry::symbolic_link(format!("bin/{name}"), "busybox"));
     sandbox_with_box(&more, &[])
 }
 
@@ -256,10 +256,8 @@ fn attaching_without_a_terminal_brings_output_input_and_the_end() {
         let mut text = vec![0; expected.len()];
         child.stdout.as_mut().expect("its output").read_exact(&mut text).expect("read");
         assert_eq!(String::from_utf8_lossy(&text), expected);
-        match code {
-            // Who leaves does not end it: it was made in the background.
-            None => child.kill().expect("killed"),
-            Some(_) => {}
+        if code.is_none() {
+            child.kill().expect("killed"); // who leaves does not end it: it was made in the background
         }
         assert_eq!(child.wait().expect("an end").code(), code);
     }

@@ -62,10 +62,12 @@ fn walk(terminal: &Terminal, hub: &Hub, folder: &Path) -> Result<()> {
     tags(terminal, &app("1.0"), &app("1.1"))?;
     archives(terminal, &app("1.1"), folder)?;
     sharing(terminal, registry, layout)?;
-    match images.has_web {
-        true => containers::walk(terminal, &format!("{registry}/web:1")),
-        false => Ok(terminal.say("No containers: without perl or python there is no server to run.")),
+    if images.has_web {
+        containers::walk(terminal, &format!("{registry}/web:1"))?;
+    } else {
+        terminal.say("No containers: without perl or python there is no server to run.");
     }
+    Ok(())
 }
 
 /// Fills a hub as the demo does.
