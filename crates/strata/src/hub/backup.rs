@@ -124,8 +124,8 @@ async fn from_directory(from: &Path, root: &Path) -> HubResult<BackupReport> {
         return Err(format!("{} is no complete backup: it was not written to the end", from.display()).into());
     }
     let seal = from.join(SEAL);
-    let sealed =
-        fs::read(&seal).map_err(|cause| format!("{} is no complete backup: reading {SEAL}: {cause}", from.display()))?;
+    let sealed = fs::read(&seal)
+        .map_err(|cause| format!("{} is no complete backup: reading {SEAL}: {cause}", from.display()))?;
     Sealed::parse(&sealed, seal.display())?;
     begin(root)?;
     let mut report = BackupReport::default();
