@@ -157,6 +157,8 @@ pub(super) struct State {
     pub(super) status: String,
     exit_code: i32,
     pub(super) finished_at: String,
+    /// Whether it is removed at its end.
+    pub(super) removes: bool,
 }
 
 impl State {
@@ -169,6 +171,7 @@ impl State {
             status: text("/State/Status"),
             exit_code: i32::try_from(code).unwrap_or(-1),
             finished_at: text("/State/FinishedAt"),
+            removes: document.pointer("/HostConfig/AutoRemove").and_then(Value::as_bool).unwrap_or(false),
         })
     }
 

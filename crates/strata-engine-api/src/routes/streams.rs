@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::Value;
 use strata_engine::{
-    AttachRequest, AttachStream, EngineError, LogQuery, OutputStream, TerminalSize, attach_container, container_logs,
-    inspect_container, parse_event_time, resize_container,
+    AttachRequest, AttachStream, EngineError, LogQuery, OutputStream, RemoveContainer, TerminalSize, attach_container,
+    container_logs, inspect_container, parse_event_time, remove_container, resize_container,
 };
 use strata_model::ErrorKind;
 use strata_store::Store;
@@ -68,7 +68,7 @@ impl Attachment<'_> {
             return if logs { self.replay(&client, None).await } else { Ok(()) };
         }
         let Part { stdin, stdout, stderr, .. } = self.part;
-        let request = AttachRequest { stdin, stdout, stderr, paced: true, ..AttachRequest::default() };
+        let request = AttachRequest { stdin, stdout, stderr, paced: true, removes: self.before.removes };
         if !self.before.runs()
             && let Some(mut at_start) = self.engine.meetings.attach_at_start(&self.before.id, request)
         {
@@ -108,6 +108,14 @@ impl Attachment<'_> {
             && let Some(code) = converse(stream, self.part, &client.output, client.input).await?
         {
             self.engine.meetings.ended(&self.before.id, code);
+            if self.before.removes {
+                let how = RemoveContainer { volumes: true, ..RemoveContainer::default() };
+                match remove_container(&self.engine.store, &self.engine.root, &self.before.id, how).await {
+                    // Somebody else was first.
+                    Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
+                    removed => removed?,
+                }
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use http::StatusCode;
 use serde_json::json;
 use strata_engine::{
     EngineError, ImportRequest, LayerNames, LoadRequest, PullOutcome, PullRequest, PushRequest, SaveFormat,
@@ -62,7 +63,8 @@ async fn pull_image(call: &Call) -> Answer {
         let mut outcome = PullOutcome::UpToDate;
         for reference in references(&client, &request.reference).await? {
             let request = PullRequest { reference, ..request.clone() };
-            if pull_one(&store, &client, &request, &output).await? == PullOutcome::Downloaded {
+            let pulled = pull_one(&store, &client, &request, &output).await.map_err(told_by_registry)?;
+            if pulled == PullOutcome::Downloaded {
                 outcome = PullOutcome::Downloaded;
             }
         }
@@ -74,6 +76,14 @@ async fn pull_image(call: &Call) -> Answer {
         Ok(())
     })
     .await
+}
+
+/// Docker's client asks for a password at status 401, which is for what this server refuses, not for what a registry does.
+fn told_by_registry(failure: Failure) -> Failure {
+    match failure.status {
+        StatusCode::UNAUTHORIZED => Failure { status: StatusCode::INTERNAL_SERVER_ERROR, ..failure },
+        _ => failure,
+    }
 }
 
 /// A tag that a client sends beside a name may be a digest.
