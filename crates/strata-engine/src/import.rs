@@ -72,6 +72,8 @@ pub async fn import(store: &Store, input: impl Read + Send + 'static, request: &
     store.put_small_object(&lease, &MediaType::DOCKER_CONFIG, digest, config).await?;
     let names: Vec<(String, String)> = request
         .reference
+        .clone()
+        .map(Reference::with_default_tag)
         .iter()
         .filter_map(|reference| Some((reference.name(), reference.tag()?.to_string())))
         .collect();

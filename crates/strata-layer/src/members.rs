@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn members_come_with_their_data() {
         let long = "d/".repeat(90) + "f";
-        let pax = format!("{} path={long}\n", 6 + 3 + long.len());
+        let pax = format!("{} path={long}\n", "191 path=\n".len() + long.len());
         let tar = [
             header(b"d/", b'5', 0, b""),
             header(b"d/one", b'0', 3, b""),
