@@ -94,7 +94,11 @@ impl Request {
         }
         head.push_str(&format!("content-length: {}\r\n\r\n", self.body.len()));
         stream.write_all(head.as_bytes())?;
-        stream.write_all(&self.body)?;
+        match stream.write_all(&self.body) {
+            // A server may answer and leave before it has taken all.
+            Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
         let mut received = Vec::new();
         let mut buffer = [0; 1 << 16];
         // Some servers leave the connection open although they were asked to close it.
