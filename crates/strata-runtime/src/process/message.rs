@@ -75,15 +75,8 @@ impl Failure {
 
     pub(super) fn system(stage: Stage, action: impl std::fmt::Display, cause: impl Into<io::Error>) -> Failure {
         let cause = cause.into();
-        let detail = format!("{action}: {}", words(&cause));
-        Failure { stage, errno: cause.raw_os_error().unwrap_or(0), detail }
+        Failure { stage, errno: cause.raw_os_error().unwrap_or(0), detail: format!("{action}: {cause}") }
     }
-}
-
-/// An error of the system in Go's words: clients of docker look for them.
-fn words(cause: &io::Error) -> String {
-    let text = cause.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 impl From<Failure> for StartError {

@@ -83,10 +83,14 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     }
 }
 
-/// What kept a program from running, with docker's exit code.
+/// Docker's frame around what its runtime says.
 fn not_started(error: EngineError) -> Failure {
     match error {
-        EngineError::Runtime(RuntimeError::Start(error)) => Failure::bare(error.message).with_code(error.exit_code),
+        EngineError::Runtime(RuntimeError::Start(error)) => {
+            let message = &error.message;
+            let frame = "OCI runtime exec failed: exec failed: unable to start container process";
+            Failure::bare(format!("{frame}: {message}")).with_code(error.exit_code.max(126))
+        }
         other => other.into(),
     }
 }
