@@ -1,8 +1,6 @@
 //! Containers of a real image (busybox, statically linked) by the built program. They need root; without it each test says so
 //! and ends.
 
-#![allow(clippy::print_stderr)]
-
 mod support;
 
 use std::fs;
@@ -12,72 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use strata_testkit::{FakeRegistry, ImageBuilder, Layer, TarEntry};
+use support::containers::{assert_nothing_left, eventually, sandbox_with_box, shell};
 use support::machine::Machine;
-use support::{Run, Sandbox, run};
-
-const COMMANDS: &[&str] =
-    &["sh", "cat", "echo", "id", "hostname", "sleep", "ls", "grep", "httpd", "wget", "true", "pwd", "mkdir"];
+use support::{Sandbox, run};
 
 /// A store with the image `box`.
 fn sandbox() -> Option<Sandbox> {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: containers in tests need root");
-        return None;
-    }
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| fs::read(path).ok());
-    let Some(busybox) = busybox else {
-        eprintln!("skipped: busybox is not installed");
-        return None;
-    };
-    let mut entries = vec![
-        TarEntry::directory("bin"),
-        TarEntry::directory("data"),
-        TarEntry::directory("tmp"),
-        TarEntry::file("bin/busybox", busybox).mode(0o755),
-        TarEntry::file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34::/:/bin/sh\n"),
-        TarEntry::file("etc/group", "root:x:0:\nwww:x:34:\n"),
-        TarEntry::file("etc/motd", "of the image\n"),
-        TarEntry::file("etc/not-a-program", "text").mode(0o644),
-    ];
-    entries.extend(COMMANDS.iter().map(|name| TarEntry::symbolic_link(format!("bin/{name}"), "busybox")));
-    let image = ImageBuilder::new()
-        .layer(Layer::new(&entries))
-        .setting("Cmd", json!(["sh"]))
-        .setting("Env", json!(["PATH=/bin", "FROM=image"]))
-        .build();
-    let registry = FakeRegistry::start();
-    registry.add_image("box", "latest", &image);
-    let sandbox = Sandbox::new();
-    let name = format!("{}/box:latest", registry.host());
-    sandbox.run(&["pull", "-q", &name]).success();
-    sandbox.run(&["tag", &name, "box"]).success();
-    sandbox.run(&["rmi", &name]).success();
-    Some(sandbox)
-}
-
-/// `run --rm --network none` of a shell's text.
-fn shell(sandbox: &Sandbox, options: &[&str], text: &str) -> Run {
-    let arguments = [&["run", "--rm", "--network", "none"], options, &["box", "sh", "-c", text]].concat();
-    sandbox.run(&arguments)
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !holds() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Nothing of containers is left: no row, no directory, no mount.
-fn assert_nothing_left(sandbox: &Sandbox) {
-    eventually("no container is left", || sandbox.run(&["ps", "-aq"]).success().is_empty());
-    let entries = fs::read_dir(sandbox.root().join("containers")).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    // What the machine can mount is noted there, too.
-    assert_eq!(names.filter(|name| !name.starts_with('.')).collect::<Vec<_>>(), Vec::<String>::new());
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
-    assert!(!mounts.contains(sandbox.root().join("containers").to_str().expect("a path")), "{mounts}");
+    let more = [TarEntry::file("etc/not-a-program", "text").mode(0o644)];
+    sandbox_with_box(&more, &[("Env", json!(["PATH=/bin", "FROM=image"]))])
 }
 
 #[test]

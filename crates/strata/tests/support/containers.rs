@@ -9,8 +9,8 @@ use strata_testkit::{FakeRegistry, ImageBuilder, Layer, TarEntry};
 use super::{Run, Sandbox};
 
 const COMMANDS: &[&str] = &[
-    "sh", "cat", "chmod", "chown", "cp", "echo", "id", "ln", "ls", "grep", "mkdir", "mv", "pwd", "rm", "sleep", "stat",
-    "true", "touch",
+    "sh", "cat", "chmod", "chown", "cp", "echo", "grep", "hostname", "httpd", "id", "ln", "ls", "mkdir", "mv", "pwd",
+    "rm", "sleep", "stat", "touch", "true", "wget",
 ];
 
 /// A store with the image `box`; `None`, and why, where there can be none.
