@@ -73,7 +73,8 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn shows(self, stream: OutputStream) -> bool {
+    /// Whether the client sees a stream.
+    pub(crate) fn shows(self, stream: OutputStream) -> bool {
         match stream {
             OutputStream::Stdout => self.stdout,
             OutputStream::Stderr => self.stderr,

@@ -74,10 +74,9 @@ pub(crate) struct AtStart<'a> {
 impl AtStart<'_> {
     /// The client's streams, once the container is started here; `None` when that failed.
     pub(crate) async fn stream(&mut self) -> Option<AttachStream> {
-        match &mut self.stream {
-            Some(stream) => stream.await.ok(),
-            None => None,
-        }
+        let came = self.stream.as_mut()?.await.ok();
+        self.stream = None; // there is nothing to withdraw any more: the place may be another client's by now
+        came
     }
 
     /// Stops waiting, unless the start is going on here: then there is something to wait for.
@@ -133,7 +132,10 @@ mod tests {
         assert!(!first.withdraw(), "the start is going on");
         drop(taken);
         assert!(first.stream().await.is_none(), "the start failed");
+        let next = meetings.attach_at_start("a", AttachRequest::default()).expect("who waits for the next start");
         drop(first);
+        assert!(meetings.take_attaching("a").is_some(), "who had a start leaves the next client alone");
+        drop(next);
         let mut second = meetings.attach_at_start("a", AttachRequest::default()).expect("the second");
         assert!(second.withdraw() && meetings.take_attaching("a").is_none());
         drop(meetings.attach_at_start("a", AttachRequest::default()));

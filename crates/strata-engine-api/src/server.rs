@@ -250,7 +250,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_SIZE);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_SIZE).title_case_headers(true);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (service, peer) = (service.clone(), peer.clone());
         async move { Ok::<_, Infallible>(service.answer(request.map(Body::new), &peer).await) }

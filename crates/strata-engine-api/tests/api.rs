@@ -91,7 +91,7 @@ async fn what_is_refused_has_docker_s_status_and_words() {
         ("GET", "/system/df?type=x", 400, "unknown object type: x"),
         ("GET", "/events?filters=%7B%22nosuch%22%3A%7B%22x%22%3Atrue%7D%7D", 400, "invalid filter 'nosuch'"),
         ("POST", "/build", 501, "not supported by strata: building images"),
-        ("GET", "/plugins", 501, "not supported by strata: plugins"),
+        ("POST", "/plugins/pull", 501, "not supported by strata: plugins"),
     ] {
         let answer = served.send(Request::new(method, path)).await;
         assert_eq!((answer.status, answer.json()), (status, json!({ "message": message })), "{method} {path}");

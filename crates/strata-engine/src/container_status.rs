@@ -23,3 +23,33 @@ pub fn container_status(summary: &ContainerSummary, now: i64) -> String {
         _ => format!("Exited ({}) {} ago", state.exit_code, since(state.finished_at)),
     }
 }
+
+/// How many containers there are, as `info` counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainerCounts {
+    /// Those that run or are started again.
+    pub running: usize,
+    /// Those that stand still.
+    pub paused: usize,
+    /// All others.
+    pub stopped: usize,
+}
+
+impl ContainerCounts {
+    /// Counts them.
+    pub fn of(all: &[ContainerSummary]) -> ContainerCounts {
+        all.iter().fold(ContainerCounts::default(), |mut counts, summary| {
+            match summary.status() {
+                "paused" => counts.paused += 1,
+                "running" | "restarting" => counts.running += 1,
+                _ => counts.stopped += 1,
+            }
+            counts
+        })
+    }
+
+    /// All.
+    pub fn total(&self) -> usize {
+        self.running + self.paused + self.stopped
+    }
+}

@@ -5,6 +5,7 @@ use std::path::Path;
 use strata_runtime::{Control, TerminalSize};
 use strata_store::Store;
 
+use crate::blocking::blocking;
 use crate::{EngineError, Result, container_directory, find_container};
 
 /// Changes the size of the terminal of a container that runs.
@@ -17,7 +18,5 @@ pub async fn resize_container(store: &Store, root: &Path, text: &str, size: Term
     if strata_runtime::state(&directory)?.pid == 0 {
         return Err(EngineError::Refused { message: format!("container {} is not running", row.id) });
     }
-    let resized = tokio::task::spawn_blocking(move || Control::connect(&directory)?.resize(size.rows, size.columns));
-    let resized = resized.await.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?;
-    Ok(resized?)
+    Ok(blocking(move || Control::connect(&directory)?.resize(size.rows, size.columns)).await??)
 }

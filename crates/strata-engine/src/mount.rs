@@ -12,6 +12,7 @@ use strata_model::Platform;
 use strata_rootfs::{ErofsSource, Extracted, Ownership, extract, mount_erofs, mounts_below, unmount as unmount_target};
 use strata_store::{OpenedView, PackFile, Store, fault};
 
+use crate::blocking::blocking;
 use crate::mount_record::{LockedRecord, Shown};
 use crate::view::{PackPlaces, erofs_image, image_view};
 use crate::{EngineError, Result, find_image};
@@ -56,9 +57,7 @@ pub async fn mount(
     }
     let opened = image_view(store, &row).await?;
     record.write(&row.id, Shown::Copied)?;
-    let copied = tokio::task::spawn_blocking(move || copy_files(&opened, &target))
-        .await
-        .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    let copied = blocking(move || copy_files(&opened, &target)).await??;
     fault::point("mount-shown");
     Ok(Mounted::Copied(copied))
 }

@@ -82,7 +82,7 @@ pub(crate) fn ago(time: i64, now: i64) -> String {
 /// 2026-11-23 16:22 UTC; of a time in nanoseconds since 1970.
 pub(crate) fn exact(time: i64) -> String {
     match Timestamp::from_nanosecond(i128::from(time)) {
-        Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Ok(time) => utc(time),
         Err(_) => String::new(),
     }
 }
@@ -90,9 +90,13 @@ pub(crate) fn exact(time: i64) -> String {
 /// A time as a document states it (RFC 3339), written as [`exact`] does; what is none stays as it is, made visible.
 pub(crate) fn stated(text: &str) -> String {
     match text.parse::<Timestamp>() {
-        Ok(time) => time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
+        Ok(time) => utc(time),
         Err(_) => strata_hub::printable(text.as_bytes()),
     }
+}
+
+fn utc(time: Timestamp) -> String {
+    time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 /// For the attribute `datetime`; of a time in nanoseconds since 1970.

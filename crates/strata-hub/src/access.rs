@@ -208,7 +208,7 @@ impl Access for Hub {
     async fn visible(&self, caller: &Caller, repositories: Vec<String>) -> Result<Vec<String>, Refusal> {
         let visible = async {
             let txn = self.read().await?;
-            let reach = Reach::of_caller(&*txn, caller.account.as_deref(), Role::Read, self.now()).await?;
+            let reach = Reach::of_caller(&*txn, caller.account.as_deref(), self.now()).await?;
             let mut visible = Vec::with_capacity(repositories.len());
             for repository in repositories {
                 if role_on(&*txn, &reach, &repository).await?.is_some() {

@@ -4,6 +4,7 @@
 //! algorithm only, so that a token cannot choose a weaker one. What was verified is remembered until it ends.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::records::SigningKeyRow;
-use crate::{Hub, HubError, Identity, Result, secrets};
+use crate::{Hub, HubError, HubRead, Identity, Result, secrets};
 
 /// Who signs.
 const ISSUER: &str = "strata";
@@ -61,6 +62,30 @@ pub(crate) struct SessionClaim {
 impl SessionClaim {
     pub(crate) fn of(identity: &Identity) -> SessionClaim {
         SessionClaim { generation: identity.generation, token: identity.access_token().map(str::to_owned) }
+    }
+
+    /// Who `account` is now, if what was shown then is still good.
+    pub(crate) async fn holder(
+        &self,
+        txn: &dyn HubRead,
+        account: &str,
+        now: i64,
+        peer: Option<IpAddr>,
+    ) -> Result<Option<Identity>> {
+        let identity = match &self.token {
+            Some(id) => match txn.access_token(id).await? {
+                Some(token) => {
+                    let owner = txn.account(&token.owner).await?;
+                    owner.and_then(|owner| Identity::of_token(token, &owner, now, peer))
+                }
+                None => None,
+            },
+            None => {
+                let account = txn.account(account).await?.filter(|account| !account.is_disabled);
+                account.map(|account| Identity::of_user(&account, peer))
+            }
+        };
+        Ok(identity.filter(|identity| identity.generation == self.generation))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Roles as they are now, for requests with a token that was signed up to minutes ago.
 //!
 //! A token names what its owner might do when it was signed. What was taken away since (a role, an account, a repository's
-//! being public, the password or access token that it was got with) is looked up in the records, at most every few seconds for the same name and repository: a pull of many
-//! layers costs one query.
+//! being public, the password or access token that it was got with) is looked up in the records, at most every few seconds for
+//! the same name and repository: a pull of many layers costs one query.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -61,18 +61,5 @@ impl Hub {
 /// Whoever a token for the registry was given to, if what was shown for it is still good.
 pub(crate) async fn holder(txn: &dyn HubRead, claims: &Claims, now: i64) -> Result<Option<Identity>> {
     let Some(origin) = &claims.origin else { return Ok(None) };
-    let identity = match &origin.token {
-        Some(id) => match txn.access_token(id).await? {
-            Some(token) => {
-                let owner = txn.account(&token.owner).await?;
-                owner.and_then(|owner| Identity::of_token(token, &owner, now, None))
-            }
-            None => None,
-        },
-        None => {
-            let account = txn.account(&claims.sub).await?.filter(|account| !account.is_disabled);
-            account.map(|account| Identity::of_user(&account, None))
-        }
-    };
-    Ok(identity.filter(|identity| identity.generation == origin.generation))
+    origin.holder(txn, &claims.sub, now, None).await
 }

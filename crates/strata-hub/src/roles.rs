@@ -58,8 +58,8 @@ impl Reach {
         })
     }
 
-    /// The roles of a caller of the registry, none above `highest`, given by the name that [`Identity::name`] has.
-    pub(crate) async fn of_caller(txn: &dyn HubRead, name: Option<&str>, highest: Role, now: i64) -> Result<Reach> {
+    /// What a caller of the registry may read, given by the name that [`Identity::name`] has.
+    pub(crate) async fn of_caller(txn: &dyn HubRead, name: Option<&str>, now: i64) -> Result<Reach> {
         let Some(name) = name else { return Ok(Reach::default()) };
         if let Some((organization, label)) = name.split_once('/') {
             let is_good = |token: &AccessTokenRow| {
@@ -73,7 +73,7 @@ impl Reach {
             });
         }
         match txn.account(name).await?.filter(|account| !account.is_disabled) {
-            Some(account) => Reach::of_user(txn, name, account.is_administrator, highest).await,
+            Some(account) => Reach::of_user(txn, name, account.is_administrator, Role::Read).await,
             None => Ok(Reach::default()),
         }
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::audit::{AuditAction, Event, log};
 use crate::jwt::{Claims, SessionClaim};
-use crate::records::{AccountRow, SessionRow};
+use crate::records::SessionRow;
 use crate::{Credential, Hub, HubError, HubRead, Identity, Result, secrets};
 
 /// Whom sessions are for.
@@ -38,23 +38,14 @@ fn id_of(claims: &Claims) -> String {
 /// Who has a session.
 pub(crate) async fn identity(txn: &dyn HubRead, claims: &Claims, now: i64, peer: Option<IpAddr>) -> Result<Identity> {
     let Some(session) = claims.session.as_ref().filter(|_| claims.aud == SESSIONS) else { return Err(ended()) };
-    let identity = match &session.token {
-        Some(id) => match txn.access_token(id).await? {
-            Some(token) => {
-                let owner = txn.account(&token.owner).await?;
-                owner.and_then(|owner| Identity::of_token(token, &owner, now, peer))
-            }
-            None => None,
-        },
-        None => {
-            let id = id_of(claims);
-            let is_kept = txn.session_row(&id).await?.is_some();
-            let account = txn.account(&claims.sub).await?;
-            let account = account.filter(|account: &AccountRow| is_kept && !account.is_disabled);
-            account.map(|account| Identity { session: Some(id), ..Identity::of_user(&account, peer) })
-        }
-    };
-    identity.filter(|identity| identity.generation == session.generation).ok_or_else(ended)
+    let kept = session.token.is_none().then(|| id_of(claims));
+    if let Some(id) = &kept
+        && txn.session_row(id).await?.is_none()
+    {
+        return Err(ended());
+    }
+    let identity = session.holder(txn, &claims.sub, now, peer).await?.ok_or_else(ended)?;
+    Ok(Identity { session: kept, ..identity })
 }
 
 impl Hub {
@@ -66,8 +57,7 @@ impl Hub {
     pub async fn session(&self, identity: &Identity, lifetime: u32, agent: &str) -> Result<String> {
         let now = self.now();
         let mut claims = Claims::new(&identity.name, SESSIONS, now, i64::from(lifetime))?;
-        let token = identity.access_token().map(str::to_owned);
-        claims.session = Some(SessionClaim { generation: identity.generation, token });
+        claims.session = Some(SessionClaim::of(identity));
         if identity.credential == Credential::Password {
             let row = SessionRow {
                 id: id_of(&claims),

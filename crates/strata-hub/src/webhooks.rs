@@ -144,7 +144,7 @@ impl Hub {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn set_webhook_active(&self, repository: &str, id: &str, is_active: bool) -> Result<WebhookRow> {
+    pub(crate) async fn set_webhook_active(&self, repository: &str, id: &str, is_active: bool) -> Result<WebhookRow> {
         let mut webhook = self.webhook(repository, id).await?;
         webhook.is_active = is_active;
         let mut txn = self.write("switching a webhook").await?;
@@ -157,7 +157,7 @@ impl Hub {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn delete_webhook(&self, repository: &str, id: &str) -> Result<()> {
+    pub(crate) async fn delete_webhook(&self, repository: &str, id: &str) -> Result<()> {
         self.webhook(repository, id).await?;
         let mut txn = self.write("removing a webhook").await?;
         txn.delete_webhook(id).await?;

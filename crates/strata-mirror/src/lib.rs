@@ -154,6 +154,7 @@ impl Upstream for Mirror {
     async fn blob_size(&self, mirror: &Repository, digest: &Digest) -> Result<u64> {
         self.find_blob_size(self.remote_of(mirror)?, mirror, digest).await
     }
+
     async fn tags(&self, mirror: &Repository, last: Option<&str>, limit: usize) -> Result<Listed<Page>> {
         self.list_tags(self.remote_of(mirror)?, mirror, last, limit).await
     }

@@ -1,8 +1,7 @@
 //! Lists: tags and referrers, of the remote together with what is kept here.
 //!
 //! What the remote lists is remembered for half a minute, or as long as a tag is fresh if that is less, so that a client that
-//! reads page by page asks it once. When
-//! it cannot be asked, what is kept here is the answer, said to be old.
+//! reads page by page asks it once. When it cannot be asked, what is kept here is the answer, said to be old.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use strata_model::{Descriptor, Digest, ErrorKind, Repository};
-use strata_store::registry::{Listed, Page, ReferrersPage, RegistryError, Result};
+use strata_store::registry::{Listed, Page, REFERRERS, ReferrersPage, RegistryError, Result};
 use strata_transfer::TransferError;
 
 use crate::Mirror;
@@ -20,8 +19,6 @@ use crate::remote::Remote;
 
 /// Lists of each kind that are remembered.
 const LISTS: usize = 256;
-/// Entries of one page of referrers.
-const REFERRERS: usize = 1000;
 
 /// Lists that remotes gave a short while ago, by what was asked for.
 pub(crate) struct Lists<T>(Mutex<HashMap<String, Known<T>>>);

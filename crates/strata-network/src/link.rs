@@ -63,14 +63,14 @@ pub(crate) async fn ensure_bridge(links: &Handle, bridge: &Bridge<'_>) -> Result
     if host_routes()?.iter().any(overlaps) {
         return Err(NetworkError::SubnetTaken { subnet });
     }
-    let link = LinkBridge::new(name).address(hardware_address(gateway).to_vec()).mtu(mtu).build();
+    let link = LinkBridge::new(name).address(hardware_address(gateway).to_vec()).mtu(mtu).up().build();
     let failed = |error| NetworkError::link(format!("making the bridge {name}"), &error);
     links.link().add(link).execute().await.map_err(failed)?;
     let index = find(links, name)
         .await?
         .ok_or_else(|| NetworkError::Attendant(format!("the bridge {name} went away while it was made")))?;
     // The kernel takes no alias from who makes a link.
-    let marked = LinkUnspec::new_with_index(index).alias(mark).up().build();
+    let marked = LinkUnspec::new_with_index(index).alias(mark).build();
     links.link().change(marked).execute().await.map_err(failed)?;
     add_address(links, index, gateway, subnet.prefix_len(), name).await?;
     Ok(index)

@@ -23,6 +23,7 @@ pub mod cgroup;
 mod clean;
 mod clock;
 pub mod control;
+mod ending;
 mod error;
 mod log;
 mod process;

@@ -172,11 +172,11 @@ pub fn is_to_be_revived(directory: &Path, policy: &RestartPolicy) -> Result<bool
     if now.is_live() || now.started_at == 0 {
         return Ok(false);
     }
-    let stopped = Record::read(directory)?.is_some_and(|record| record.stopped);
+    let stopped = || Ok::<_, RuntimeError>(Record::read(directory)?.is_some_and(|record| record.stopped));
     Ok(match policy {
         RestartPolicy::Always => true,
-        RestartPolicy::UnlessStopped => !stopped,
-        RestartPolicy::OnFailure { .. } => !stopped && now.exit_code != 0,
+        RestartPolicy::UnlessStopped => !stopped()?,
+        RestartPolicy::OnFailure { .. } => now.exit_code != 0 && !stopped()?,
         RestartPolicy::No => false,
     })
 }

@@ -57,10 +57,11 @@ pub fn processes(directory: &Path) -> Result<Vec<u32>, RuntimeError> {
 
 fn running(directory: &Path) -> Result<Option<(u32, Cgroup)>, RuntimeError> {
     let pid = state(directory)?.pid;
-    match Record::read(directory)? {
-        Some(record) if pid != 0 => Ok(Some((pid, Cgroup::open(&record.cgroup)?))),
-        _ => Ok(None),
+    if pid == 0 {
+        return Ok(None);
     }
+    let record = Record::read(directory)?;
+    record.map(|record| Ok((pid, Cgroup::open(&record.cgroup)?))).transpose()
 }
 
 fn interfaces(pid: u32) -> Vec<InterfaceCounters> {

@@ -30,7 +30,7 @@ use strata_model::Repository;
 
 pub use access::{Access, Action, Caller, Credentials, Everybody, Need, Pull, PullAllowance, Refusal};
 pub use error::{RegistryError, Result};
-pub use listing::{Page, ReferrersPage};
+pub use listing::{Page, REFERRERS, ReferrersPage};
 pub use manifests::{NewManifest, PublishedManifest, StoredManifest};
 pub use mirror::MirroredImage;
 pub use preview::RemovalPreview;

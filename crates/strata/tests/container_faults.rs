@@ -112,7 +112,7 @@ impl Site {
         assert_eq!(self.strata(&["volume", "ls", "-q"]).success(), "", "{when}");
         let networks = self.strata(&["network", "ls", "--format", "{{.Name}}"]).success();
         assert_eq!(networks, "bridge\nhost\nnone\n", "{when}");
-        eventually(&format!("{when}: links are left: {}", self.links()), || self.links().is_empty());
+        eventually(&format!("{when}: no link is left"), || self.links().is_empty());
         assert_eq!(self.rules(), rules, "{when}");
         for id in ids {
             let groups = control_groups(Path::new("/sys/fs/cgroup"), id, 4);
@@ -245,7 +245,6 @@ fn after_a_start_of_the_machine_those_run_that_are_to_run() {
         kill_supervisor(&site, name);
     }
     site.machine = Machine::new();
-    let _ = fs::remove_file("/run/strata-network.lock");
     assert_eq!(site.strata(&["ps", "-q"]).success(), "");
     let revived = site.strata(&["container", "revive"]).success();
     assert_eq!(revived.lines().collect::<Vec<_>>(), ["always", "stopped", "unless", "failure"]);

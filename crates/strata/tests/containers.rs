@@ -26,7 +26,7 @@ fn a_run_ends_as_its_program_or_says_why_it_did_not_start() {
     assert_eq!(shell(&sandbox, &[], "echo out; echo err >&2").success(), "out\n");
     for (arguments, code, message) in [
         (&["box", "sh", "-c", "exit 7"][..], 7, ""),
-        (&["box", "/etc/not-a-program"], 126, "Permission denied"),
+        (&["box", "/etc/not-a-program"], 126, "permission denied"),
         (&["box", "nosuch"], 127, "not found"),
         (&["--memory", "1k", "box"], 125, "Minimum memory limit allowed is 6MB"),
         (&["-w", "relative", "box"], 125, "it needs to be an absolute path"),

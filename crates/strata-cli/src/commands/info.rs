@@ -1,6 +1,6 @@
 //! `info`: this machine and its store.
 
-use strata_engine::{ContainerFilter, ContainerSummary, ListRequest, list, list_containers};
+use strata_engine::{ContainerCounts, ContainerFilter, ListRequest, Machine, list, list_containers};
 use strata_format::Value;
 use strata_format::size::bytes_size;
 use strata_format::template::Struct;
@@ -20,49 +20,24 @@ pub(super) fn definition() -> CommandDefinition {
     .examples(&[("info --format '{{.DockerRootDir}}'", "Where the store lies")])
 }
 
-/// How many containers there are.
-#[derive(Default)]
-struct Containers {
-    running: usize,
-    paused: usize,
-    stopped: usize,
-}
-
-impl Containers {
-    fn count(all: &[ContainerSummary]) -> Containers {
-        all.iter().fold(Containers::default(), |mut count, summary| {
-            match summary.status() {
-                "paused" => count.paused += 1,
-                "running" | "restarting" => count.running += 1,
-                _ => count.stopped += 1,
-            }
-            count
-        })
-    }
-
-    fn total(&self) -> usize {
-        self.running + self.paused + self.stopped
-    }
-}
-
 /// What is told, gathered once for both forms.
 struct Facts {
-    containers: Containers,
+    containers: ContainerCounts,
     images: usize,
     root: String,
-    kernel: String,
-    operating_system: String,
-    architecture: String,
-    processors: usize,
-    memory: u64,
-    name: String,
+    machine: Machine,
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let images = list(context.store()?, &ListRequest { all: true, filters: Vec::new() }).await?.len();
     let root = context.root()?;
     let containers = list_containers(context.store()?, &root, &ContainerFilter::default()).await?;
-    let facts = Facts::gather(Containers::count(&containers), images, root.display().to_string());
+    let facts = Facts {
+        containers: ContainerCounts::of(&containers),
+        images,
+        root: root.display().to_string(),
+        machine: Machine::look(),
+    };
     match flags.text("format").as_deref() {
         None => print(&facts.plain()),
         Some("json") => print_line(strata_format::go_json::to_string(
@@ -74,22 +49,6 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 }
 
 impl Facts {
-    fn gather(containers: Containers, images: usize, root: String) -> Facts {
-        let system = rustix::system::uname();
-        let text = |value: &std::ffi::CStr| value.to_string_lossy().into_owned();
-        Facts {
-            containers,
-            images,
-            root,
-            kernel: text(system.release()),
-            operating_system: operating_system(),
-            architecture: text(system.machine()),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: rustix::system::sysinfo().totalram as u64,
-            name: text(system.nodename()),
-        }
-    }
-
     fn plain(&self) -> String {
         let lines = [
             format!("Containers: {}", self.containers.total()),
@@ -100,13 +59,13 @@ impl Facts {
             format!("Server Version: {VERSION}"),
             "Storage Driver: strata".to_owned(),
             "Swarm: inactive".to_owned(),
-            format!("Kernel Version: {}", self.kernel),
-            format!("Operating System: {}", self.operating_system),
+            format!("Kernel Version: {}", self.machine.kernel),
+            format!("Operating System: {}", self.machine.operating_system),
             "OSType: linux".to_owned(),
-            format!("Architecture: {}", self.architecture),
-            format!("CPUs: {}", self.processors),
-            format!("Total Memory: {}", bytes_size(self.memory as f64)),
-            format!("Name: {}", self.name),
+            format!("Architecture: {}", self.machine.architecture),
+            format!("CPUs: {}", self.machine.processors),
+            format!("Total Memory: {}", bytes_size(self.machine.memory as f64)),
+            format!("Name: {}", self.machine.name),
             format!("Docker Root Dir: {}", self.root),
             "Debug Mode: false".to_owned(),
             "Experimental: false".to_owned(),
@@ -132,23 +91,16 @@ impl Facts {
             .field("ContainersStopped", self.containers.stopped as u64)
             .field("Images", self.images as u64)
             .field("Driver", "strata")
-            .field("KernelVersion", self.kernel.as_str())
-            .field("OperatingSystem", self.operating_system.as_str())
+            .field("KernelVersion", self.machine.kernel.as_str())
+            .field("OperatingSystem", self.machine.operating_system.as_str())
             .field("OSType", "linux")
-            .field("Architecture", self.architecture.as_str())
+            .field("Architecture", self.machine.architecture.as_str())
             .field("IndexServerAddress", strata_registry_client::DOCKER_HUB_KEY)
-            .field("NCPU", self.processors as u64)
-            .field("MemTotal", self.memory)
+            .field("NCPU", self.machine.processors as u64)
+            .field("MemTotal", self.machine.memory)
             .field("DockerRootDir", self.root.as_str())
-            .field("Name", self.name.as_str())
+            .field("Name", self.machine.name.as_str())
             .field("ServerVersion", VERSION)
             .into()
     }
-}
-
-/// The name that `/etc/os-release` gives.
-fn operating_system() -> String {
-    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    name.map_or("Linux".to_owned(), |name| name.trim_matches('"').to_owned())
 }

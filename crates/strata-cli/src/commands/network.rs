@@ -31,7 +31,6 @@ const HEADERS: [(&str, &str); 8] = [
     ("Labels", "LABELS"),
     ("CreatedAt", "CREATED AT"),
 ];
-const SHORT_ID: usize = 12;
 
 pub(super) fn group() -> Group {
     let children = super::commands([
@@ -112,7 +111,7 @@ async fn list(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 }
 
 fn row(network: &NetworkInfo, is_whole: bool) -> Value {
-    let id = if is_whole { network.id.as_str() } else { network.id.get(..SHORT_ID).unwrap_or(&network.id) };
+    let id = if is_whole { network.id.as_str() } else { strata_engine::short_id(&network.id) };
     let labels = network.document.iter().flat_map(|document| &document.labels);
     let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
     let created = Timestamp::from_nanosecond(i128::from(network.created)).unwrap_or_default();

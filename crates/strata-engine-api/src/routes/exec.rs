@@ -7,8 +7,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strata_engine::{
-    AttachRequest, AttachStream, EngineError, ExecSpec, OutputStream, TerminalSize, create_exec, inspect_exec,
-    start_exec,
+    AttachRequest, AttachStream, EngineError, ExecSpec, InspectedExec, OutputStream, TerminalSize, create_exec,
+    inspect_exec, note_exec_end, start_exec,
 };
 
 use super::streams::terminal_size;
@@ -92,7 +92,7 @@ struct Start {
 
 pub(super) async fn start(mut call: Call, id: &str) -> Answer {
     let start: Start = call.optional_json().await?.unwrap_or_default();
-    let record = inspect_exec(call.root(), id)?;
+    let InspectedExec { container, record } = inspect_exec(call.root(), id)?;
     if record.pid != 0 || record.exit_code.is_some() {
         return Err(Failure::new(StatusCode::CONFLICT, format!("exec command {id} is already running")));
     }
@@ -115,7 +115,12 @@ pub(super) async fn start(mut call: Call, id: &str) -> Answer {
             }
         };
         let _terminal = if framing == Framing::Raw { Terminal::of(&id, &stream) } else { None };
-        if let Err(failure) = converse(stream, part, &client.output, client.input).await {
+        let ended = match converse(stream, part, &client.output, client.input).await {
+            Ok(Some(code)) => note_exec_end(&engine.store, &container, &id, code).await.map_err(Failure::from),
+            Ok(None) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = ended {
             tracing::debug!(error = failure.message, "a client of a program was cut off");
         }
     })
@@ -133,7 +138,7 @@ pub(super) fn resize(call: &Call, id: &str) -> Answer {
 }
 
 pub(super) fn inspect(call: &Call, id: &str) -> Answer {
-    let record = inspect_exec(call.root(), id)?;
+    let InspectedExec { container, record } = inspect_exec(call.root(), id)?;
     let program = &record.program;
     let is_running = record.is_running();
     let (entrypoint, arguments) = program.args.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
@@ -153,7 +158,7 @@ pub(super) fn inspect(call: &Call, id: &str) -> Answer {
         "OpenStderr": record.attach.stderr,
         "OpenStdout": record.attach.stdout,
         "CanRemove": false,
-        "ContainerID": "",
+        "ContainerID": container,
         "DetachKeys": null,
         "Pid": record.pid,
     }))

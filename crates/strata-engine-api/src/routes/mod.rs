@@ -15,6 +15,9 @@ mod system;
 mod transfers;
 mod volumes;
 
+use serde_json::json;
+
+use crate::answer::ok;
 use crate::call::Call;
 use crate::status::{Answer, Failure};
 
@@ -86,6 +89,9 @@ pub(crate) async fn dispatch(call: Call, path: &[&str]) -> Answer {
         ("DELETE", ["networks", name]) => networks::remove(&call, name).await,
         ("POST", ["networks", name, "connect"]) => networks::connect(call, name).await,
         ("POST", ["networks", name, "disconnect"]) => networks::disconnect(call, name).await,
+
+        // There are none.
+        ("GET", ["plugins"]) => ok(&json!([])),
 
         _ => Err(refusal(method.as_str(), path)),
     }

@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strata_engine::{
-    ConnectRequest, CreateNetwork, NetworkFilter, connect_network, create_network, disconnect_network, inspect_network,
-    list_networks, prune_networks, remove_network,
+    ConnectRequest, CreateNetwork, NetworkFilter, NetworkInfo, connect_network, create_network, disconnect_network,
+    inspect_network, list_networks, prune_networks, remove_network,
 };
 
 use crate::answer::{empty, json_with, ok};
@@ -16,16 +16,7 @@ use crate::status::{Answer, Failure};
 
 pub(super) async fn list(call: &Call) -> Answer {
     let filter = NetworkFilter::parse(&call.query.filters()?)?;
-    let mut rows = Vec::new();
-    for network in list_networks(call.store(), &filter).await? {
-        let mut document = inspect_network(call.store(), call.root(), &network.id).await?;
-        if let Some(fields) = document.as_object_mut() {
-            // Who is in a network is told by `inspect` alone.
-            fields.insert("Containers".into(), json!({}));
-        }
-        rows.push(document);
-    }
-    ok(&Value::Array(rows))
+    ok(&list_networks(call.store(), &filter).await?.iter().map(NetworkInfo::json).collect())
 }
 
 pub(super) async fn inspect(call: &Call, name: &str) -> Answer {

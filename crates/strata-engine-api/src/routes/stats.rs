@@ -137,7 +137,6 @@ fn document(id: &str, name: &str, before: Option<&Taken>, taken: &Taken) -> Valu
 
 fn processors(taken: Option<&Taken>) -> Value {
     let counted = taken.and_then(|taken| taken.sample.usage.as_ref()?.statistics.cpu.clone());
-    let throttling = counted.clone().unwrap_or_default();
     let cpu = counted.clone().unwrap_or_default();
     let mut fields = Map::new();
     fields.insert(
@@ -153,8 +152,7 @@ fn processors(taken: Option<&Taken>) -> Value {
     fields.insert(
         "throttling_data".into(),
         json!({
-            "periods": throttling.periods, "throttled_periods": throttling.throttled_periods,
-            "throttled_time": throttling.throttled,
+            "periods": cpu.periods, "throttled_periods": cpu.throttled_periods, "throttled_time": cpu.throttled,
         }),
     );
     Value::Object(fields)

@@ -145,8 +145,9 @@ impl Attachment<'_> {
         let sent = tokio::task::spawn_blocking(move || {
             for line in log.lines {
                 let Ok(line) = line else { return };
-                let is_wanted = if line.stream == OutputStream::Stderr { part.stderr } else { part.stdout };
-                if is_wanted && output.blocking_send(part.framing.frame(line.stream, &line.bytes)).is_err() {
+                if part.shows(line.stream)
+                    && output.blocking_send(part.framing.frame(line.stream, &line.bytes)).is_err()
+                {
                     return;
                 }
             }
@@ -182,8 +183,8 @@ pub(super) async fn logs(call: &Call, name: &str) -> Answer {
     tokio::task::spawn_blocking(move || {
         for line in log.lines {
             let Ok(line) = line else { return };
-            let is_wanted = if line.stream == OutputStream::Stderr { shown.part.stderr } else { shown.part.stdout };
-            if is_wanted && sender.blocking_send(shown.piece(&log.details, line.stream, line.time, line.bytes)).is_err()
+            if shown.part.shows(line.stream)
+                && sender.blocking_send(shown.piece(&log.details, line.stream, line.time, line.bytes)).is_err()
             {
                 return;
             }

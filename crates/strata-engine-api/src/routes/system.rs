@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value, json};
-use strata_engine::{ContainerFilter, ListRequest, Machine, list_containers};
+use strata_engine::{ContainerCounts, ContainerFilter, ListRequest, Machine, list_containers};
 use strata_model::{Host, Platform};
 use strata_registry_client::{Credentials, DOCKER_HUB_KEY, server_key};
 
@@ -54,9 +54,7 @@ pub(super) fn version(call: &Call) -> Answer {
 pub(super) async fn info(call: &Call) -> Answer {
     let images = strata_engine::list(call.store(), &ListRequest { all: true, filters: Vec::new() }).await?.len();
     let containers = list_containers(call.store(), call.root(), &ContainerFilter::default()).await?;
-    let count = |states: &[&str]| containers.iter().filter(|summary| states.contains(&summary.status())).count();
-    let (running, paused) = (count(&["running", "restarting"]), count(&["paused"]));
-    let stopped = containers.len() - running - paused;
+    let counts = ContainerCounts::of(&containers);
     let here = Machine::look();
     let now = jiff::Timestamp::from_nanosecond(i128::from(call.store().now())).unwrap_or_default();
     let open_files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
@@ -65,10 +63,10 @@ pub(super) async fn info(call: &Call) -> Answer {
     let proxy = |name: &str| std::env::var(name).or_else(|_| std::env::var(name.to_uppercase())).unwrap_or_default();
     let mut document = json!({
         "ID": strata_model::Digest::of(call.root().as_os_str().as_encoded_bytes()).hex(),
-        "Containers": containers.len(),
-        "ContainersRunning": running,
-        "ContainersPaused": paused,
-        "ContainersStopped": stopped,
+        "Containers": counts.total(),
+        "ContainersRunning": counts.running,
+        "ContainersPaused": counts.paused,
+        "ContainersStopped": counts.stopped,
         "Images": images,
         "Driver": "strata",
         "DriverStatus": [],

@@ -38,8 +38,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
         let message = format!("create {}: no driver named {driver:?}", name.unwrap_or_default());
         return Err(Failure::new(StatusCode::NOT_FOUND, message));
     }
-    let options = settings.driver_opts.filter(|options| !options.is_empty());
-    let document = VolumeDocument { labels: settings.labels, options };
+    let document = VolumeDocument { labels: settings.labels, options: settings.driver_opts };
     let name = create_volume(call.store(), call.root(), name.as_deref(), document).await?;
     let volume = find_volume(call.store(), call.root(), &name).await?;
     json_with(StatusCode::CREATED, &volume.json())

@@ -177,8 +177,7 @@ impl Files {
         root: &Path,
         work: impl FnOnce(BorrowedFd<'_>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        volume::prepare_volumes(store, root, &self.row, &self.document, None).await?;
-        let real = volume::with_real_sources(&*store.read().await?, root, &self.document).await?;
+        let real = volume::prepare_volumes(store, root, &self.row, &self.document, None).await?;
         in_container_root(store, root, &self.row, self.binds(root, &real), work).await?
     }
 

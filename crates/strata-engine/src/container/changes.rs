@@ -10,6 +10,7 @@ use super::container_directory;
 use super::find::find_ready;
 use super::root::container_layers;
 use super::tree::{Entry, open_root, walk};
+use crate::blocking::blocking;
 use crate::{EngineError, Result};
 
 /// How a path differs from the image's.
@@ -68,7 +69,7 @@ async fn changes_of(store: &Store, root: &Path, row: &ContainerRow) -> Result<Ve
     let opened = store.open_view(&row.image.to_string(), &layers).await?;
     let upper = container_directory(root, &row.id).join("upper");
     let walked = upper.clone();
-    let changes = tokio::task::spawn_blocking(move || {
+    let changes = blocking(move || {
         let mut changes = Changes { view: &opened.view, found: BTreeMap::new(), made: false };
         walk(&open_root(&walked)?, &|_| false, &mut |entry| {
             changes.entry(entry);
@@ -76,8 +77,7 @@ async fn changes_of(store: &Store, root: &Path, row: &ContainerRow) -> Result<Ve
         })?;
         Ok(changes.finish())
     })
-    .await
-    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?;
+    .await?;
     changes.map_err(|cause: std::io::Error| EngineError::file("reading", &upper, cause))
 }
 

@@ -103,12 +103,11 @@ impl Do {
     }
 }
 
-/// Does something that waits, on a thread for that.
+/// Asks a container's processes, on a thread for what waits.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
 ) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??)
+    Ok(crate::blocking::blocking(work).await??)
 }
 
 /// Waits until a container does not run, and returns its exit code. One that never ran has 0.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use strata_runtime::{
-    AttachRequest, AttachStream, ContainerStatus, ExecRecord, ExecSpec, exec_attached, running_execs, state,
+    AttachRequest, AttachStream, ContainerStatus, ExecRecord, ExecSpec, RuntimeError, StartError, exec_attached,
+    running_execs, state,
 };
 use strata_store::{ContainerRow, EventRow, Store};
 
@@ -59,15 +60,31 @@ pub async fn create_exec(
 /// # Errors
 /// `NotFound`; `Runtime` when it was started before, or with docker's exit code when it cannot be executed.
 pub async fn start_exec(store: &Store, root: &Path, id: &str, keeps_record: bool) -> Result<AttachStream> {
-    let directory = exec_directory(root, id)?;
-    let command = inspect_exec(root, id)?.program.args.join(" ");
+    let InspectedExec { container, mut record } = inspect_exec(root, id)?;
+    let directory = container_directory(root, &container);
+    let command = record.program.args.join(" ");
     let (place, exec) = (directory.clone(), id.to_owned());
-    let started = blocking(move || exec_attached(&place, &exec, keeps_record)).await;
-    if started.is_err() && !keeps_record {
-        ExecRecord::remove(&directory, id);
-    }
-    let stream = started?;
-    let container = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stream = match blocking(move || exec_attached(&place, &exec, keeps_record)).await {
+        Err(EngineError::Runtime(RuntimeError::Start(error))) => {
+            let error = framed(error);
+            if !keeps_record {
+                ExecRecord::remove(&directory, id);
+            } else if let Ok(Some(_)) = ExecRecord::read(&directory, id) {
+                // What it failed of matters more than that this cannot be noted.
+                record.exit_code = Some(error.exit_code.into());
+                let _ = record.write(&directory, id);
+            }
+            return Err(RuntimeError::Start(error).into());
+        }
+        Err(error) => {
+            // One that was started before goes on, and is known.
+            if !keeps_record && record.pid == 0 {
+                ExecRecord::remove(&directory, id);
+            }
+            return Err(error);
+        }
+        Ok(stream) => stream,
+    };
     let mut txn = store.write("noting a program's start").await?;
     if let Some(row) = txn.container(&container).await? {
         for action in ["exec_create", "exec_start"] {
@@ -76,6 +93,12 @@ pub async fn start_exec(store: &Store, root: &Path, id: &str, keeps_record: bool
     }
     txn.commit().await?;
     Ok(stream)
+}
+
+/// Docker's frame around what its runtime says.
+fn framed(error: StartError) -> StartError {
+    let frame = "OCI runtime exec failed: exec failed: unable to start container process";
+    StartError { message: format!("{frame}: {}", error.message), exit_code: error.exit_code.max(126) }
 }
 
 /// Notes that a program ended.
@@ -92,11 +115,22 @@ pub async fn note_exec_end(store: &Store, text: &str, id: &str, exit_code: i32) 
 }
 
 /// What is known of a program.
+#[derive(Clone, Debug)]
+pub struct InspectedExec {
+    /// The ID of its container.
+    pub container: String,
+    /// What it is, and what became of it.
+    pub record: ExecRecord,
+}
+
+/// Looks at a program.
 ///
 /// # Errors
 /// `NotFound`.
-pub fn inspect_exec(root: &Path, id: &str) -> Result<ExecRecord> {
-    ExecRecord::read(&exec_directory(root, id)?, id)?.ok_or_else(|| no_such_exec(id))
+pub fn inspect_exec(root: &Path, id: &str) -> Result<InspectedExec> {
+    let directory = exec_directory(root, id)?;
+    let record = ExecRecord::read(&directory, id)?.ok_or_else(|| no_such_exec(id))?;
+    Ok(InspectedExec { container: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(), record })
 }
 
 /// The programs that run in a container besides its own, as `inspect` lists them.

@@ -1,5 +1,6 @@
 //! Which limits and policies make sense, in docker's words.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::document::{HostConfig, RestartSettings};
@@ -88,7 +89,7 @@ fn check_processors(wanted: &str) -> Result<()> {
         ranges(wanted).ok_or_else(|| EngineError::invalid(format!("Invalid value {wanted} for cpuset cpus")))?;
     let Ok(online) = fs::read_to_string("/sys/devices/system/cpu/online") else { return Ok(()) };
     let available = ranges(online.trim()).unwrap_or_default();
-    match numbers.iter().all(|number| available.contains(number)) {
+    match numbers.is_subset(&available) {
         true => Ok(()),
         false => Err(EngineError::invalid(format!(
             "Requested CPUs are not available - requested {wanted}, available: {}",
@@ -98,8 +99,8 @@ fn check_processors(wanted: &str) -> Result<()> {
 }
 
 /// `0-2,5` as numbers.
-fn ranges(text: &str) -> Option<Vec<u16>> {
-    let mut numbers = Vec::new();
+fn ranges(text: &str) -> Option<BTreeSet<u16>> {
+    let mut numbers = BTreeSet::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);

@@ -56,7 +56,7 @@ pub use cp::{
 };
 pub use create::{CreateRequest, Created, create_container};
 pub use document::ContainerDocument;
-pub use exec::{create_exec, inspect_exec, note_exec_end, start_exec};
+pub use exec::{InspectedExec, create_exec, inspect_exec, note_exec_end, start_exec};
 pub use export::export_container;
 pub use find::find_container;
 pub use inspect::{inspect_container, state_json};

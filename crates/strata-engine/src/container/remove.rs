@@ -11,6 +11,7 @@ use strata_store::{ContainerPhase, ContainerRow, Store, fault};
 
 use super::root::{IMAGES, image_directory};
 use super::{container_directory, container_event, find_container};
+use crate::blocking::blocking;
 use crate::{EngineError, Result, volume};
 
 /// How to remove a container.
@@ -66,15 +67,14 @@ pub(super) async fn take_away(store: &Store, root: &Path, row: ContainerRow, wit
     fault::point("container-removing");
     let directory = container_directory(root, &row.id);
     let cleaned = directory.clone();
-    tokio::task::spawn_blocking(move || {
+    blocking(move || {
         if cleaned.exists() {
             strata_runtime::clean(&cleaned)?;
             remove_directory(&cleaned)?;
         }
         Ok::<(), EngineError>(())
     })
-    .await
-    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    .await??;
     fault::point("container-directory-removed");
     let mut txn = store.write("removing a container").await?;
     let collection = store.delete_container(&mut *txn, &row).await?;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use strata_runtime::is_to_be_revived;
-use strata_store::{ContainerPhase, Store};
+use strata_store::{ContainerPhase, ContainerRow, Store};
 
 use super::document::ContainerDocument;
 use super::start::{restart_policy, start_container};
@@ -23,14 +23,17 @@ pub async fn revive_containers(store: &Store, root: &Path) -> Result<Vec<(String
     rows.sort_by_key(|row| row.created);
     let mut revived = Vec::new();
     for row in rows {
-        let policy = restart_policy(&ContainerDocument::parse(&row)?.host_config);
-        let wanted = is_to_be_revived(&container_directory(root, &row.id), &policy);
-        let started = match wanted {
+        let started = match is_wanted(root, &row) {
             Ok(false) => continue,
             Ok(true) => start_container(store, root, &row.id, None).await.map(drop),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         };
         revived.push((row.name, started));
     }
     Ok(revived)
+}
+
+fn is_wanted(root: &Path, row: &ContainerRow) -> Result<bool> {
+    let policy = restart_policy(&ContainerDocument::parse(row)?.host_config);
+    Ok(is_to_be_revived(&container_directory(root, &row.id), &policy)?)
 }

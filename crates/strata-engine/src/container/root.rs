@@ -16,6 +16,7 @@ use strata_runtime::{ContainerStatus, state};
 use strata_store::{ContainerRow, OpenedView, Store, StoreError};
 
 use super::container_directory;
+use crate::blocking::blocking;
 use crate::lookup::{ImageDocuments, documents_of_manifest};
 use crate::view::{PackPlaces, erofs_image_of_layers};
 use crate::{EngineError, Result};
@@ -104,7 +105,7 @@ pub(super) fn image_directory(root: &Path, image: &ImageId) -> PathBuf {
 async fn write_directories(opened: OpenedView, plan: &MountPlan) -> Result<()> {
     let plan = MountPlan { steps: plan.steps.iter().filter(|step| is_extraction(step)).cloned().collect() };
     let ownership = if rustix::process::geteuid().is_root() { Ownership::AsRecorded } else { Ownership::Squash };
-    tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let packs: Vec<File> = opened
             .packs
             .iter()
@@ -116,8 +117,7 @@ async fn write_directories(opened: OpenedView, plan: &MountPlan) -> Result<()> {
         })?;
         Ok(())
     })
-    .await
-    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?
+    .await?
 }
 
 /// The path by which the kernel knows an open file.
@@ -184,9 +184,4 @@ fn open_running_root(directory: &Path) -> Result<Option<OwnedFd>> {
             return opened.map(Some).map_err(|cause| EngineError::file("opening", path, cause.into()));
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))
 }

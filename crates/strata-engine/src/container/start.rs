@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use oci_spec::runtime::Hooks;
+use serde::Serialize;
 use serde_json::json;
 use strata_rootfs::MountPlan;
 use strata_runtime::{
@@ -19,6 +20,7 @@ use super::remove::take_away;
 use super::root::root_plan;
 use super::spec::{SharedNamespaces, configuration};
 use super::{container_directory, container_event, is_root_of_machine, signals};
+use crate::blocking::blocking;
 use crate::network::{NetworkSetup, prepare_network};
 use crate::{EngineError, Result, volume};
 
@@ -77,8 +79,7 @@ async fn start_ready(
     }
     let shared = shared_namespaces(store, root, &document.host_config).await?;
     make_bind_sources(&document)?;
-    volume::prepare_volumes(store, root, &row, &document, None).await?;
-    let document = volume::with_real_sources(&*store.read().await?, root, &document).await?;
+    let document = volume::prepare_volumes(store, root, &row, &document, None).await?;
     let mount = root_plan(store, root, &row).await?;
     let network = prepare_network(store, root, &row).await?;
     let mut spec = configuration(&document, &directory, &shared)?;
@@ -87,10 +88,10 @@ async fn start_ready(
     write(&directory, "hostname", format!("{}\n", document.config.hostname).as_bytes())?;
     write(&directory, "hosts", network.hosts.as_bytes())?;
     write(&directory, "resolv.conf", network.resolv_conf.as_bytes())?;
-    write(&directory, "config.json", &serde_json::to_vec(&spec).unwrap_or_default())?;
-    write(&directory, "supervisor.json", &serde_json::to_vec(&plan).unwrap_or_default())?;
+    write(&directory, "config.json", &to_json(&spec)?)?;
+    write(&directory, "supervisor.json", &to_json(&plan)?)?;
     fault::point("container-planned");
-    let started = tokio::task::spawn_blocking(move || {
+    let started = blocking(move || {
         clean(&directory)?;
         let (started, stream) = match attach {
             Some(request) => start_attached(&directory, request).map(|(started, stream)| (started, Some(stream))),
@@ -104,13 +105,17 @@ async fn start_ready(
         let network = strata_network::state(&directory)?.unwrap_or_default().warnings;
         Ok::<_, EngineError>(StartedContainer { stream, warnings: limits.chain(network).collect() })
     })
-    .await
-    .map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))??;
+    .await??;
     fault::point("container-started");
     let mut txn = store.write("noting a start").await?;
     txn.insert_event(&container_event(store.now(), "start", &row)).await?;
     txn.commit().await?;
     Ok(started)
+}
+
+/// A document of a container's directory.
+pub(super) fn to_json(document: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(document).map_err(|cause| EngineError::invalid(format!("container configuration: {cause}")))
 }
 
 /// The namespaces of other containers that a container joins.

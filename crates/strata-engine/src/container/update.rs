@@ -11,8 +11,9 @@ use strata_store::{ContainerRow, Store};
 
 use super::document::{ContainerDocument, HostConfig};
 use super::find::find_ready;
-use super::start::{restart_policy, write};
+use super::start::{restart_policy, to_json, write};
 use super::{container_directory, container_event, limits, spec};
+use crate::blocking::blocking;
 use crate::{EngineError, Result};
 
 /// Changes limits and policy: those that `change` has, zero and empty being no change. Returns what this machine cannot limit.
@@ -33,14 +34,17 @@ pub async fn update_container(store: &Store, root: &Path, text: &str, change: &H
     let mut warnings = Vec::new();
     if matches!(status, ContainerStatus::Running | ContainerStatus::Paused | ContainerStatus::Restarting) {
         let update = running_update(&document.host_config, change)?;
-        rewrite(&directory, &document.host_config)?;
-        let asked = tokio::task::spawn_blocking(move || Control::connect(&directory)?.update(update)).await;
-        let asked = asked.map_err(|cause| EngineError::invalid(format!("a worker thread failed: {cause}")))?;
-        let told = asked.map_err(|error| cannot(&error.to_string()))?;
+        let asked = directory.clone();
+        let told = blocking(move || Control::connect(&asked)?.update(update)).await?;
+        let told = told.map_err(|error| cannot(&error.to_string()))?;
         warnings.extend(told.iter().map(ToString::to_string));
+        rewrite(&directory, &document.host_config)?;
     }
     let mut txn = store.write("updating a container").await?;
+    // It may have got a network meanwhile, or other limits.
     let row = find_ready(&*txn, &row.id).await?;
+    let mut document = ContainerDocument::parse(&row)?;
+    apply(&mut document.host_config, change).map_err(|message| cannot(&message))?;
     txn.update_container(&ContainerRow { document: document.to_text(), ..row.clone() }).await?;
     txn.insert_event(&container_event(store.now(), "update", &row)).await?;
     txn.commit().await?;
@@ -129,7 +133,7 @@ fn rewrite(directory: &Path, host: &HostConfig) -> Result<()> {
     if let Some(linux) = spec.linux_mut() {
         linux.set_resources(Some(linux_resources(host)?));
     }
-    write(directory, "config.json", &serde_json::to_vec(&spec).unwrap_or_default())
+    write(directory, "config.json", &to_json(&spec)?)
 }
 
 #[cfg(test)]

@@ -60,6 +60,13 @@ fn hardware_text(address: &str) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+impl NetworkInfo {
+    /// A network in a list: who is in it is told by [`inspect_network`] alone.
+    pub fn json(&self) -> Value {
+        whole(self, Map::new())
+    }
+}
+
 fn whole(network: &NetworkInfo, containers: Map<String, Value>) -> Value {
     let document = network.document.as_ref();
     let pool = document.map(|document| {

@@ -20,7 +20,8 @@ use crate::view::PackPlaces;
 use crate::{EngineError, Result};
 
 /// Makes the directories of a container's volumes. Those that are not there yet are filled; when the container is made, those
-/// that are there and empty, too, from this one of its mounts on: what comes before it has from other containers.
+/// that are there and empty, too, from this one of its mounts on: what comes before it has from other containers. Returns what is
+/// known of the container, with the places where its volumes' files lie.
 ///
 /// # Errors
 /// When the image cannot be read, or a directory cannot be written.
@@ -30,7 +31,7 @@ pub(crate) async fn prepare_volumes(
     row: &ContainerRow,
     document: &ContainerDocument,
     empty_from: Option<usize>,
-) -> Result<()> {
+) -> Result<ContainerDocument> {
     let document = with_real_sources(&*store.read().await?, root, document).await?;
     let points = document.mounts.iter().enumerate().filter(|(_, point)| point.kind == "volume");
     let is_wanted =
@@ -46,7 +47,8 @@ pub(crate) async fn prepare_volumes(
         }
     }
     fault::point("volumes-filled");
-    row.volumes.iter().try_for_each(|name| make_directory(root, name))
+    row.volumes.iter().try_for_each(|name| make_directory(root, name))?;
+    Ok(document)
 }
 
 fn is_to_be_filled(point: &MountPoint, also_empty: bool) -> bool {

@@ -21,7 +21,7 @@ use crate::container::{random_id, short_id};
 use crate::label_filter::{LabelFilter, Labels};
 use crate::{EngineError, Result};
 
-pub(crate) use driver::{check as check_volume_options, with_real_sources};
+pub(crate) use driver::check as check_volume_options;
 pub(crate) use fill::prepare_volumes;
 
 /// Labels and options of a volume.

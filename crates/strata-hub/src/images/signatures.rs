@@ -57,6 +57,9 @@ pub enum SignatureState {
 }
 
 /// What a signature is of: bytes that name the image, and the signature in ASN.1.
+/// A publisher's key: the point of the curve that it is, and what is known of it.
+type Key = (Vec<u8>, PublisherKeyRow);
+
 struct Signed {
     message: Vec<u8>,
     signature: Vec<u8>,
@@ -76,6 +79,7 @@ impl Hub {
         }
         let mut keys = self.publisher_keys(&repository.full_name()).await?;
         keys.extend(self.publisher_keys(&repository.namespace).await?);
+        let keys: Vec<_> = keys.into_iter().filter_map(|key| Some((point(&key.pem)?, key))).collect();
         let mut found = Vec::new();
         for attachment in artifacts {
             found.extend(self.signatures_of(repository, attachment, &keys).await?);
@@ -87,58 +91,45 @@ impl Hub {
         &self,
         repository: &RepositoryRow,
         attachment: &Attachment,
-        keys: &[PublisherKeyRow],
+        keys: &[Key],
     ) -> Result<Vec<Signature>> {
-        let unreadable = |form, why| Signature {
-            artifact: attachment.digest,
-            form,
-            state: SignatureState::Unreadable(why),
-            certificate: None,
-        };
         let form = match attachment.media_type.as_str() {
             NOTARY => "Notary Project",
             media_type if media_type.starts_with(BUNDLE) => "sigstore bundle",
             _ => "cosign",
         };
+        let artifact = attachment.digest;
+        let signature = |state, certificate| Signature { artifact, form, state, certificate };
+        let unreadable = |why| signature(SignatureState::Unreadable(why), None);
         let Ok(name) = repository.full_name().parse::<Repository>() else { return Ok(Vec::new()) };
         let manifest = match self.registry().manifest(&name, &Target::Digest(attachment.digest)).await {
             Ok(stored) => parsed(&stored)?,
-            Err(_) => return Ok(vec![unreadable(form, "its artifact is not kept here")]),
+            Err(_) => return Ok(vec![unreadable("its artifact is not kept here")]),
         };
-        let Manifest::Image(manifest) = manifest else { return Ok(vec![unreadable(form, "it is no artifact")]) };
+        let Manifest::Image(manifest) = manifest else { return Ok(vec![unreadable("it is no artifact")]) };
         let mut found = Vec::new();
         for layer in manifest.layers.iter().take(MAX_LAYERS) {
             let bytes = match self.registry().blob_size(&name, &layer.digest).await {
                 Ok(size) if size <= LONGEST => self.registry().store().small_object(&layer.digest, LONGEST).await?,
                 _ => {
-                    found.push(unreadable(form, "its payload is not kept here, or too long"));
+                    found.push(unreadable("its payload is not kept here, or too long"));
                     continue;
                 }
             };
-            found.push(match layer.media_type.as_str() {
-                NOTARY_ENVELOPE if form == "Notary Project" => Signature {
-                    state: SignatureState::NotChecked,
-                    certificate: notary_certificate(&bytes),
-                    ..unreadable(form, "")
-                },
-                _ if form == "Notary Project" => {
-                    Signature { state: SignatureState::NotChecked, ..unreadable(form, "") }
-                }
-                media_type => {
-                    let signed = match media_type {
-                        SIMPLE_SIGNING => simple_signing(layer, &bytes, &attachment.subject),
-                        _ if media_type.starts_with(BUNDLE) => self.bundle(&name, &bytes, &attachment.subject).await?,
-                        _ => Err("its form is not known here"),
-                    };
-                    match signed {
-                        Ok(signed) => Signature {
-                            state: verified(&signed, keys),
-                            certificate: signed.certificate,
-                            ..unreadable(form, "")
-                        },
-                        Err(why) => unreadable(form, why),
-                    }
-                }
+            if attachment.media_type == NOTARY {
+                let is_envelope = layer.media_type.as_str() == NOTARY_ENVELOPE;
+                let certificate = is_envelope.then(|| notary_certificate(&bytes)).flatten();
+                found.push(signature(SignatureState::NotChecked, certificate));
+                continue;
+            }
+            let signed = match layer.media_type.as_str() {
+                SIMPLE_SIGNING => simple_signing(layer, &bytes, &attachment.subject),
+                media_type if media_type.starts_with(BUNDLE) => self.bundle(&name, &bytes, &attachment.subject).await?,
+                _ => Err("its form is not known here"),
+            };
+            found.push(match signed {
+                Ok(signed) => signature(verified(&signed, keys), signed.certificate),
+                Err(why) => unreadable(why),
             });
         }
         Ok(found)
@@ -168,14 +159,12 @@ impl Hub {
     }
 }
 
-fn verified(signed: &Signed, keys: &[PublisherKeyRow]) -> SignatureState {
-    let made_it = |key: &&PublisherKeyRow| {
-        point(&key.pem).is_some_and(|point| {
-            let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
-            key.verify(&signed.message, &signed.signature).is_ok()
-        })
+fn verified(signed: &Signed, keys: &[Key]) -> SignatureState {
+    let made_it = |(point, _): &&Key| {
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point);
+        key.verify(&signed.message, &signed.signature).is_ok()
     };
-    keys.iter().find(made_it).map_or(SignatureState::UnknownKey, |key| SignatureState::Verified(key.clone()))
+    keys.iter().find(made_it).map_or(SignatureState::UnknownKey, |(_, key)| SignatureState::Verified(key.clone()))
 }
 
 /// The payload names the image, and the annotation signs the payload.

@@ -25,7 +25,7 @@ use super::{Streams, bundle, namespaces, rootless};
 use crate::cgroup::Cgroup;
 use crate::error::{RuntimeError, StartError};
 use crate::state::start_ticks;
-use crate::supervisor::{self, Stdio};
+use crate::supervisor;
 
 /// The name under which this program joins a container.
 pub(super) const PROGRAM: &str = "strata-exec";
@@ -110,10 +110,8 @@ fn streams(record: &ExecRecord) -> Result<(supervisor::Streams, Streams), Runtim
     if record.program.terminal.is_some() {
         return Ok((supervisor::Streams::default(), Streams::Terminal));
     }
-    Ok(match supervisor::Streams::pipes(record.attach.stdin)? {
-        (ours, Stdio::Pipes(theirs)) => (ours, Streams::Descriptors(theirs)),
-        (ours, Stdio::Terminal) => (ours, Streams::Terminal),
-    })
+    let (ours, theirs) = supervisor::Streams::pipes(record.attach.stdin)?;
+    Ok((ours, Streams::Descriptors(theirs)))
 }
 
 /// A child that becomes the program: its number, handle and terminal.

@@ -13,7 +13,6 @@ use super::exec::{ExecProcess, ExecSpec, exec};
 use super::hooks::Subject;
 use super::identity::Confinement;
 use super::init::Init;
-
 use super::message::{FromInit, ToInit};
 use super::namespaces::Namespaces;
 use super::sys::{self, Cloned};

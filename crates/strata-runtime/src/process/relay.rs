@@ -8,12 +8,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::clock;
 use crate::control::{AttachRequest, Connection, Received, Request, Response, frame::Kind};
+use crate::ending::exit_code;
 use crate::log::Stream;
-use crate::state::KILLED;
 use crate::supervisor::{Output, Streams};
 
 /// Output that is read at once.
@@ -130,7 +129,12 @@ impl Relay {
     fn hear(&mut self) {
         let Some(client) = &mut self.client else { return };
         client.flush();
-        let received = if client.takes_input() { client.receive() } else { Ok(Some(Vec::new())) };
+        let received = match client.takes_input() {
+            true => client.receive(),
+            // It went away while it was written to.
+            false if client.is_finished() => Ok(None),
+            false => Ok(Some(Vec::new())),
+        };
         let Ok(Some(received)) = received else {
             self.client = None;
             self.streams.end_input();
@@ -160,20 +164,6 @@ pub(super) fn wait(program: &OwnedFd) -> i32 {
         let _ = poll(&mut descriptors, None);
         if let Some(exit_code) = exit_code(program) {
             return exit_code;
-        }
-    }
-}
-
-/// How a program ended: its exit code, or 128 and the signal. `None` while it runs.
-fn exit_code(program: &OwnedFd) -> Option<i32> {
-    loop {
-        match waitid(WaitId::PidFd(program.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(None) => return None,
-            Ok(Some(status)) => {
-                return status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
-            }
-            Err(_) => return Some(KILLED),
         }
     }
 }

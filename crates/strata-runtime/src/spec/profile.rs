@@ -76,6 +76,8 @@ pub fn seccomp_profile(text: &str, capabilities: &[Capability]) -> Result<LinuxS
     let decoding = |cause: serde_json::Error| format!("decoding seccomp profile failed: {cause}");
     let profile: Profile = serde_json::from_str(text).map_err(decoding)?;
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let named = |capability| serde_json::to_value(capability).ok()?.as_str().map(str::to_owned);
+    let capabilities = capabilities.iter().filter_map(named).collect();
     let here = Machine { architecture: architecture(), kernel: kernel(&release).unwrap_or_default(), capabilities };
     let (listed, mapped) = (profile.architectures.unwrap_or_default(), profile.arch_map.unwrap_or_default());
     if !listed.is_empty() && !mapped.is_empty() {
@@ -130,13 +132,14 @@ pub fn seccomp_profile(text: &str, capabilities: &[Capability]) -> Result<LinuxS
     Ok(made)
 }
 
-struct Machine<'a> {
+struct Machine {
     architecture: &'static str,
     kernel: (u32, u32),
-    capabilities: &'a [Capability],
+    /// Names of those that the program has.
+    capabilities: BTreeSet<String>,
 }
 
-impl Machine<'_> {
+impl Machine {
     /// Whether everything holds that a rule asks for.
     fn has_all(&self, condition: &Condition) -> bool {
         self.is_one_of(condition.arches.as_deref()) != Some(false)
@@ -152,12 +155,7 @@ impl Machine<'_> {
     }
 
     fn has(&self, name: &str) -> bool {
-        let names: BTreeSet<String> = self
-            .capabilities
-            .iter()
-            .filter_map(|capability| serde_json::to_value(capability).ok()?.as_str().map(str::to_owned))
-            .collect();
-        names.contains(name)
+        self.capabilities.contains(name)
     }
 
     fn is_one_of(&self, architectures: Option<&[String]>) -> Option<bool> {

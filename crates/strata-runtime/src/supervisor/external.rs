@@ -11,6 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio as Standard};
 
+use oci_spec::runtime::Spec;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, set_child_subreaper};
@@ -43,8 +44,9 @@ impl External {
         set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|errno| RuntimeError::system("adopting the container's init", errno))?;
         mount_root(plan)?;
-        write_user(directory)?;
-        let path = cgroup_path(&configuration(directory)?, plan.cgroup_parent.as_deref(), &plan.container);
+        let mut spec = configuration(directory)?;
+        write_user(directory, &mut spec)?;
+        let path = cgroup_path(&spec, plan.cgroup_parent.as_deref(), &plan.container);
         Ok(External {
             runtime: runtime.to_owned(),
             directory: directory.to_owned(),
@@ -104,15 +106,14 @@ impl External {
 }
 
 /// Writes the user of the configuration as numbers: OCI runtimes take no names, and would run the program as root.
-fn write_user(directory: &Path) -> Result<(), RuntimeError> {
-    let mut spec = configuration(directory)?;
+fn write_user(directory: &Path, spec: &mut Spec) -> Result<(), RuntimeError> {
     let Some(process) = spec.process().clone() else { return Ok(()) };
     let mut user = process.user().clone();
     let Some(name) = user.username().clone().filter(|name| !name.is_empty()) else { return Ok(()) };
     let root = directory.join("rootfs");
     let root = openat(CWD, &root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|cause| RuntimeError::system(format!("opening {}", root.display()), cause))?;
-    let identity = Accounts::read(root.as_fd()).resolve(&name, &additional_groups(&spec, &process))?;
+    let identity = Accounts::read(root.as_fd()).resolve(&name, &additional_groups(spec, &process))?;
     user.set_uid(identity.uid).set_gid(identity.gid).set_additional_gids(Some(identity.groups));
     if let Some(process) = spec.process_mut() {
         process.set_user(user);

@@ -11,14 +11,14 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::cgroup::Warning;
 use crate::clock;
 use crate::control::{Connection, SOCKET};
+use crate::ending::exit_code;
 use crate::error::{RuntimeError, StartError};
 use crate::log::{LogWriter, Stream};
-use crate::state::{ContainerState, ContainerStatus, KILLED, Lock, Record, start_ticks};
+use crate::state::{ContainerState, ContainerStatus, Lock, Record, start_ticks};
 
 use super::course::{Action, Course, Event, Phase, step};
 use super::guard::Guard;
@@ -209,9 +209,9 @@ impl<L: Launcher> Supervisor<L> {
         let stdio = if self.plan.terminal {
             Stdio::Terminal
         } else {
-            let (streams, stdio) = Streams::pipes(self.plan.open_stdin).map_err(RuntimeError::into_start_error)?;
+            let (streams, pipes) = Streams::pipes(self.plan.open_stdin).map_err(RuntimeError::into_start_error)?;
             self.streams = streams;
-            stdio
+            Stdio::Pipes(pipes)
         };
         let launched = self.launcher.launch(stdio)?;
         if let Some(terminal) = launched.terminal {
@@ -413,17 +413,7 @@ impl<L: Launcher> Supervisor<L> {
 
     fn init_ended(&mut self) {
         let Some(init) = &self.init else { return };
-        let ended = waitid(WaitId::PidFd(init.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
-        let exit_code = match ended {
-            Ok(None) => return,
-            Ok(Some(status)) => match (status.exit_status(), status.terminating_signal()) {
-                (Some(code), _) => code,
-                (None, Some(signal)) => 128 + signal,
-                (None, None) => KILLED,
-            },
-            // Somebody else took its status.
-            Err(_) => KILLED,
-        };
+        let Some(exit_code) = exit_code(&init.pidfd) else { return };
         if let Some(init) = self.init.take()
             && let Some(guard) = init.guard
         {

@@ -46,9 +46,9 @@ pub(crate) enum Output {
 }
 
 impl Streams {
-    /// Pipes; without `open_stdin` the program reads `/dev/null`.
-    pub(crate) fn pipes(open_stdin: bool) -> Result<(Streams, Stdio), RuntimeError> {
-        let make = || -> Result<(Streams, Stdio), std::io::Error> {
+    /// Pipes, and the program's ends of them; without `open_stdin` the program reads `/dev/null`.
+    pub(crate) fn pipes(open_stdin: bool) -> Result<(Streams, [OwnedFd; 3]), RuntimeError> {
+        let make = || -> Result<(Streams, [OwnedFd; 3]), std::io::Error> {
             let (stdin, their_stdin) = if open_stdin {
                 let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
                 (Some(ours), theirs)
@@ -61,7 +61,7 @@ impl Streams {
                 unblock(ours)?;
             }
             let streams = Streams { stdin, stdout: Some(stdout), stderr: Some(stderr), ..Streams::default() };
-            Ok((streams, Stdio::Pipes([their_stdin, their_stdout, their_stderr])))
+            Ok((streams, [their_stdin, their_stdout, their_stderr]))
         };
         make().map_err(|cause| RuntimeError::system("making the container's pipes", cause))
     }

@@ -9,10 +9,10 @@ use crate::ReadTxn;
 
 /// Repositories that are read at once while searching.
 const BATCH: usize = 1000;
-/// A page of referrers ends after this many bytes of manifests, which bound their annotations.
+/// And after this many bytes of manifests, which bound their annotations.
 const REFERRERS_SIZE: u64 = 2 << 20;
-/// And after this many entries.
-const REFERRERS: usize = 1000;
+/// A page of referrers ends after this many entries.
+pub const REFERRERS: usize = 1000;
 
 /// Some entries of a sorted list.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -60,6 +60,7 @@ impl Sealed {
 /// `….tar.zst`, or standard output (`-`).
 pub(super) async fn back_up(root: &Path, to: &Path) -> HubResult<BackupReport> {
     let Some(archive) = Archive::to(to) else { return to_directory(root, to).await };
+    archive.check()?; // before everything is gathered for nothing
     let staging = Staging::begin(root)?;
     let report = to_directory(root, &staging.directory).await?;
     tokio::task::spawn_blocking(move || archive::write(&staging.directory, archive)).await??;

@@ -2,6 +2,7 @@
 //!
 //! Words come as letters and digits only and are always quoted; so nothing of a query can be read as an operator.
 
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
 
 use rusqlite::{params, params_from_iter, types::Value};
@@ -94,7 +95,11 @@ fn hit(row: &Row<'_>) -> Result<SearchHit> {
 
 impl Session {
     pub(crate) fn search(&self, query: &SearchQuery, limit: u64) -> Result<Vec<i64>> {
-        self.found("search s", query, "s.rowid", limit)
+        let expression = expression(query);
+        let condition = if expression.is_some() { "WHERE search MATCH ?" } else { "" };
+        let parameters = expression.map(Value::from).into_iter().chain([number(limit)]);
+        let sql = format!("SELECT {REPOSITORY} FROM search s {condition} ORDER BY s.rowid LIMIT ?");
+        self.rows(&sql, params_from_iter(parameters), |row| row.get(0))
     }
 
     /// Looking up what was found costs as much as it is; where it is a good part of everything, the first of an order are
@@ -104,8 +109,13 @@ impl Session {
         let mut found = self.search(query, u64::MAX)?;
         let total = found.len() as u64;
         if total <= limit.saturating_mul(FOUND_FOR_EACH_WANTED) {
-            let from = format!("search s CROSS JOIN {RANKING} ON r.id = {REPOSITORY}");
-            return Ok((self.found(&from, query, &format!("r.{column} DESC, s.rowid"), limit)?, total));
+            let sql = format!("SELECT id, {column} FROM {RANKING} WHERE id = ?1");
+            let read = |id: i64| self.row(&sql, [id], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)));
+            let rows = found.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+            let mut rows: Vec<(i64, i64)> = rows.into_iter().flatten().collect();
+            rows.sort_by_key(|(_, value)| Reverse(*value)); // of equal ones, as they were found: by position
+            let first = rows.into_iter().map(|(id, _)| id).take(usize::try_from(limit).unwrap_or(usize::MAX));
+            return Ok((first.collect(), total));
         }
         found.sort_unstable();
         let mut first = Vec::new();
@@ -118,14 +128,6 @@ impl Session {
             Ok(if first.len() as u64 >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         Ok((first, total))
-    }
-
-    fn found(&self, from: &str, query: &SearchQuery, order: &str, limit: u64) -> Result<Vec<i64>> {
-        let expression = expression(query);
-        let condition = if expression.is_some() { "WHERE search MATCH ?" } else { "" };
-        let parameters = expression.map(Value::from).into_iter().chain([number(limit)]);
-        let sql = format!("SELECT {REPOSITORY} FROM {from} {condition} ORDER BY {order} LIMIT ?");
-        self.rows(&sql, params_from_iter(parameters), |row| row.get(0))
     }
 
     pub(crate) fn search_hits(&self, repositories: &[i64]) -> Result<Vec<SearchHit>> {

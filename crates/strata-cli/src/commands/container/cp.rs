@@ -24,7 +24,6 @@ pub(super) fn definition() -> CommandDefinition {
     )
     .arity(Arity::Exactly(2))
     .with_all_ids()
-    .with_all_ids()
     .on_workers()
     .completes(crate::command_line::Completes::Files)
     .flag("a/archive", FlagKind::Bool, "Archive mode (copy all uid/gid information)")

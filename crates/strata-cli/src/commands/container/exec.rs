@@ -83,14 +83,10 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     }
 }
 
-/// Docker's frame around what its runtime says.
+/// What kept a program from running, with docker's exit code.
 fn not_started(error: EngineError) -> Failure {
     match error {
-        EngineError::Runtime(RuntimeError::Start(error)) => {
-            let message = &error.message;
-            let frame = "OCI runtime exec failed: exec failed: unable to start container process";
-            Failure::bare(format!("{frame}: {message}")).with_code(error.exit_code.max(126))
-        }
+        EngineError::Runtime(RuntimeError::Start(error)) => Failure::bare(error.message).with_code(error.exit_code),
         other => other.into(),
     }
 }

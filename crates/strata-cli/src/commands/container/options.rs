@@ -11,6 +11,7 @@ use strata_format::{duration, size};
 use strata_model::Healthcheck;
 
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
+use crate::commands::load::go_cause;
 use crate::output::terminal_size;
 use crate::report::{Failure, Outcome};
 
@@ -280,8 +281,7 @@ fn security_option(option: String) -> Outcome<String> {
         return Ok(option);
     }
     let text = std::fs::read_to_string(path).map_err(|cause| {
-        let cause = cause.to_string();
-        let cause = cause.split(" (os error").next().unwrap_or_default().to_lowercase();
+        let cause = go_cause(&cause);
         Failure::bare(format!("opening seccomp profile ({path}) failed: open {path}: {cause}"))
     })?;
     let profile: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use strata_engine::{BoundPort, ContainerFilter, ContainerSize, ContainerSummary, list_containers, short_id};
+use strata_engine::{
+    BoundPort, ContainerFilter, ContainerSize, ContainerSummary, container_status, list_containers, short_id,
+};
 use strata_format::ellipsis::ellipsis;
 use strata_format::formatter::{Format, Formatter};
-use strata_format::size::human_size;
+use strata_format::size::human_size_with_precision;
 use strata_format::template::Struct;
 use strata_format::{Value, duration, timestamp};
 
@@ -40,6 +42,8 @@ pub(in crate::commands) const HEADERS: [(&str, &str); 16] = [
     ("Platform", "PLATFORM"),
     ("HealthStatus", "HEALTH"),
 ];
+/// Nanoseconds in a second.
+const SECOND: i64 = 1_000_000_000;
 /// Columns of a command, of a mount.
 const COMMAND_WIDTH: usize = 20;
 const MOUNT_WIDTH: usize = 15;
@@ -105,9 +109,9 @@ pub(in crate::commands) fn row(
     let (record, document) = (&summary.row, &summary.document);
     let command = document.command();
     let command = if is_whole { command } else { ellipsis(&command, COMMAND_WIDTH) };
-    let created = Timestamp::from_nanosecond(i128::from(record.created)).unwrap_or_default();
-    let created =
-        timestamp::to_go_string(Timestamp::from_second(created.as_second()).unwrap_or_default(), &TimeZone::system());
+    // Docker knows it in whole seconds.
+    let second = record.created.div_euclid(SECOND);
+    let created = timestamp::to_go_string(Timestamp::from_second(second).unwrap_or_default(), &TimeZone::system());
     let labels: Vec<String> =
         document.config.labels.iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
     let mounts: Vec<String> = document
@@ -133,40 +137,18 @@ pub(in crate::commands) fn row(
         .field("Networks", networks.join(","))
         .field("Platform", Value::Nil)
         .field("Ports", ports(summary))
-        .field("RunningFor", format!("{} ago", duration::human(now - record.created)))
+        .field("RunningFor", format!("{} ago", duration::human(now - second * SECOND)))
         .field("Size", size.map(shown_size).unwrap_or_else(|| "0B".to_owned()))
         .field("State", summary.status())
-        .field("Status", status(summary, now))
+        .field("Status", container_status(summary, now))
 }
 
 /// `2B (virtual 8.32MB)`.
 fn shown_size(size: ContainerSize) -> String {
+    let shown = |bytes: u64| human_size_with_precision(bytes as f64, 3);
     match size.total {
-        0 => human_size(size.writable as f64),
-        total => format!("{} (virtual {})", human_size(size.writable as f64), human_size(total as f64)),
-    }
-}
-
-/// What a container does and since when, in docker's words.
-fn status(summary: &ContainerSummary, now: i64) -> String {
-    let state = &summary.state;
-    let since = |time: i64| duration::human(now - time);
-    let up = || {
-        let health = match summary.health() {
-            "none" => String::new(),
-            "starting" => " (health: starting)".to_owned(),
-            verdict => format!(" ({verdict})"),
-        };
-        format!("Up {}{health}", since(state.started_at))
-    };
-    match summary.status() {
-        "removing" => "Removal In Progress".to_owned(),
-        "dead" => "Dead".to_owned(),
-        "created" => "Created".to_owned(),
-        "running" => up(),
-        "paused" => format!("Up {} (Paused)", since(state.started_at)),
-        "restarting" => format!("Restarting ({}) {} ago", state.exit_code, since(state.finished_at)),
-        _ => format!("Exited ({}) {} ago", state.exit_code, since(state.finished_at)),
+        0 => shown(size.writable),
+        total => format!("{} (virtual {})", shown(size.writable), shown(total)),
     }
 }
 

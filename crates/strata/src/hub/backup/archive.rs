@@ -43,6 +43,16 @@ impl Archive {
         }
     }
 
+    /// A file that is there is not written over.
+    pub(super) fn check(&self) -> HubResult<()> {
+        match self {
+            Archive::File(path) if path.exists() => {
+                Err(format!("writing {}: {}", path.display(), io::Error::from(io::ErrorKind::AlreadyExists)).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The archive that is to be restored; `None` if it is a directory.
     pub(super) fn from(path: &Path) -> Option<Archive> {
         match () {
@@ -105,8 +115,19 @@ fn write_file(directory: &Path, path: &Path) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = path.with_file_name(format!(".{name}.{}", super::UNFINISHED));
     let file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&unfinished)?;
+    let written = write_whole(directory, file, name.ends_with("zst"));
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished); // it holds secrets
+    }
+    written?;
+    fs::rename(&unfinished, path)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent)?.sync_all()
+}
+
+fn write_whole(directory: &Path, file: File, is_compressed: bool) -> io::Result<()> {
     let mut out = BufWriter::new(file);
-    if name.ends_with("zst") {
+    if is_compressed {
         let mut encoder = zstd::Encoder::new(&mut out, LEVEL)?;
         encoder.include_checksum(true)?;
         write_tar(directory, &mut encoder)?;
@@ -114,10 +135,7 @@ fn write_file(directory: &Path, path: &Path) -> io::Result<()> {
     } else {
         write_tar(directory, &mut out)?;
     }
-    out.into_inner()?.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent)?.sync_all()
+    out.into_inner()?.sync_all()
 }
 
 fn write_tar(directory: &Path, out: &mut impl Write) -> io::Result<()> {
@@ -211,7 +229,7 @@ fn place(path: &str) -> Option<&Path> {
         .collect::<Option<_>>()?;
     let is_known = match parts.as_slice() {
         [name] => [CATALOG, RECORDS].contains(name),
-        [folder, ..] => FILES.contains(folder),
+        [folder, _, ..] => FILES.contains(folder),
         [] => false,
     };
     is_known.then_some(path)
@@ -228,6 +246,7 @@ mod tests {
             ("hub.sqlite", true),
             ("blobs/sha256/ab/abcd", true),
             ("packs/p/1", true),
+            ("blobs", false),
             ("backup.json", false),
             ("strata-unfinished", false),
             ("blobs/../catalog.sqlite", false),
