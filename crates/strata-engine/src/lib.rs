@@ -92,7 +92,7 @@ pub use strata_layer::{Change, ChangeKind, Kind as FileKind};
 pub use strata_network::BoundPort;
 pub use strata_runtime::{
     AttachEvent, AttachRequest, AttachStream, ExecRecord, ExecSpec, LogQuery, LogReader, RuntimeError,
-    Stream as OutputStream, TerminalSize,
+    Stream as OutputStream, TerminalSize, state as container_state,
 };
 pub use tag::{parse_target, tag};
 pub use tags::{TagInfo, tags};

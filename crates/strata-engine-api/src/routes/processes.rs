@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use strata_engine::{
-    ContainerAction, EngineError, control_container, inspect_container, start_container, wait_container,
+    ContainerAction, ContainerDocument, EngineError, container_directory, container_state, control_container,
+    find_container, start_container, state_json, wait_container,
 };
 use strata_model::ErrorKind;
 
 use crate::answer::{JSON, empty, stream};
 use crate::call::Call;
+use crate::connection::Framing;
 use crate::meetings::Ends;
 use crate::service::EngineService;
 use crate::status::{Answer, Failure};
@@ -156,22 +158,27 @@ pub(super) struct State {
     pub(super) id: String,
     pub(super) status: String,
     exit_code: i32,
-    pub(super) finished_at: String,
+    /// Nanoseconds since 1970.
+    pub(super) finished_at: i64,
     /// Whether it is removed at its end.
     pub(super) removes: bool,
+    /// How its output is told to clients.
+    pub(super) framing: Framing,
 }
 
 impl State {
     pub(super) async fn of(engine: &EngineService, name: &str) -> Result<State, EngineError> {
-        let document = inspect_container(&engine.store, &engine.root, name, false).await?;
-        let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let code = document.pointer("/State/ExitCode").and_then(Value::as_i64).unwrap_or_default();
+        let row = find_container(&*engine.store.read().await?, name).await?;
+        let document = ContainerDocument::parse(&row)?;
+        let state = container_state(&container_directory(&engine.root, &row.id))?;
+        let shown = state_json(&state, row.phase);
         Ok(State {
-            id: text("/Id"),
-            status: text("/State/Status"),
-            exit_code: i32::try_from(code).unwrap_or(-1),
-            finished_at: text("/State/FinishedAt"),
-            removes: document.pointer("/HostConfig/AutoRemove").and_then(Value::as_bool).unwrap_or(false),
+            id: row.id,
+            status: shown["Status"].as_str().unwrap_or_default().to_owned(),
+            exit_code: state.exit_code,
+            finished_at: state.finished_at,
+            removes: document.host_config.auto_remove,
+            framing: Framing::of_terminal(document.config.tty),
         })
     }
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 use strata_engine::{
     AttachRequest, AttachStream, EngineError, LogQuery, OutputStream, RemoveContainer, TerminalSize, attach_container,
-    container_logs, inspect_container, parse_event_time, remove_container, resize_container,
+    container_logs, parse_event_time, remove_container, resize_container,
 };
 use strata_model::ErrorKind;
 use strata_store::Store;
@@ -16,7 +15,7 @@ use tokio::sync::mpsc;
 use super::processes::State;
 use crate::answer::{empty, stream};
 use crate::call::{Call, Query};
-use crate::connection::{Client, Framing, Part, converse, hijacked};
+use crate::connection::{Client, Part, converse, hijacked};
 use crate::service::EngineService;
 use crate::status::{Answer, Failure};
 
@@ -25,16 +24,11 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Pieces of a log that wait for the client.
 const WAITING: usize = 64;
 
-async fn framing(call: &Call, name: &str) -> Result<Framing, Failure> {
-    let document = inspect_container(call.store(), call.root(), name, false).await?;
-    Ok(Framing::of_terminal(document.pointer("/Config/Tty").and_then(Value::as_bool).unwrap_or(false)))
-}
-
 /// `attach`. A client attaches before it starts the container: it is waited for then, and what was written before we are
 /// there is in the log.
 pub(super) async fn attach(mut call: Call, name: &str) -> Answer {
-    let framing = framing(&call, name).await?;
     let before = State::of(&call.engine, name).await?;
+    let framing = before.framing;
     if before.status == "paused" {
         return Err(Failure::new(
             StatusCode::CONFLICT,
@@ -165,7 +159,7 @@ struct Shown {
 
 pub(super) async fn logs(call: &Call, name: &str) -> Answer {
     let wants = |name: &str| call.query.is_set(name);
-    let framing = framing(call, name).await?;
+    let framing = State::of(&call.engine, name).await?.framing;
     let part = Part { stdin: false, stdout: wants("stdout"), stderr: wants("stderr"), framing };
     if !part.stdout && !part.stderr {
         return Err(Failure::bad_request("Bad parameters: you must choose at least one stream"));
