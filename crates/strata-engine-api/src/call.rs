@@ -79,6 +79,10 @@ impl Call {
                 "unsupported Content-Type header ({given}): must be 'application/json'"
             )));
         }
+        // Serde would take a list for the fields of a structure in their order; no body of this API is a list.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(Failure::bad_request("invalid JSON: json: cannot unmarshal array into an object"));
+        }
         serde_json::from_slice(&bytes).map_err(|cause| Failure::bad_request(format!("invalid JSON: {cause}")))
     }
 

@@ -308,8 +308,8 @@ async fn hostile_requests_are_answered() {
         requests.push(proptest::strategy::ValueTree::current(&tree));
     }
     for (path, body) in requests {
-        // Only what stays on this machine.
-        if path.contains("push") || (path == "/auth" && body.get("serveraddress").is_some()) {
+        // Only what stays on this machine: credentials are tried at a registry, docker.io when none is named.
+        if path.contains("push") || (path == "/auth" && body.is_object()) {
             continue;
         }
         for method in ["GET", "POST"] {
