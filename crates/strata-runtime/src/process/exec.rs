@@ -39,6 +39,9 @@ pub struct ExecSpec {
     pub privileged: bool,
     /// The size of its terminal, if it has one.
     pub terminal: Option<TerminalSize>,
+    /// What its client types to leave it, as it was given; empty for docker's own.
+    #[serde(default)]
+    pub detach_keys: String,
 }
 
 /// The size of a terminal.

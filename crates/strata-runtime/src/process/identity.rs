@@ -30,9 +30,6 @@ pub(super) struct Confinement {
 impl Confinement {
     /// From the configuration; `privileged` has all capabilities.
     pub(super) fn of(spec: &Spec, process: &Process, privileged: bool) -> Result<Confinement, RuntimeError> {
-        if process.scheduler().is_some() || process.exec_cpu_affinity().is_some() {
-            return Err(RuntimeError::Unsupported("a scheduling policy needs another OCI runtime".to_owned()));
-        }
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         Ok(Confinement {
             sets: if privileged { Sets::all() } else { Sets::of(process.capabilities().as_ref()) },

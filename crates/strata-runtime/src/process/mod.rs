@@ -22,6 +22,7 @@ mod own;
 mod program;
 mod reaper;
 mod relay;
+mod requirements;
 mod root;
 mod rootless;
 mod sys;

@@ -16,7 +16,7 @@ use super::init::Init;
 use super::message::{FromInit, ToInit};
 use super::namespaces::Namespaces;
 use super::sys::{self, Cloned};
-use super::{Streams, bundle, id_maps};
+use super::{Streams, bundle, id_maps, requirements};
 use crate::cgroup::{Cgroup, Limits, Warning};
 use crate::error::{RuntimeError, StartError};
 use crate::supervisor::plan::SupervisorPlan;
@@ -38,7 +38,7 @@ impl Own {
     /// container's user namespace already.
     pub(crate) fn new(directory: &Path, plan: &SupervisorPlan, rootless: bool) -> Result<Own, StartError> {
         let prepare = || {
-            let spec = bundle::configuration(directory)?;
+            let spec = requirements::checked(bundle::configuration(directory)?)?;
             bundle::mount_root(plan)?;
             let path = bundle::cgroup_path(&spec, plan.cgroup_parent.as_deref(), &plan.container);
             let cgroup = Cgroup::open(&path)?;
@@ -53,7 +53,7 @@ impl Own {
         let (cgroup, mut warnings) = Cgroup::create(&self.path)?;
         self.cgroup = cgroup;
         // They may have been changed since the last start.
-        self.spec = bundle::configuration(&self.directory)?;
+        self.spec = requirements::checked(bundle::configuration(&self.directory)?)?;
         let resources = self.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
         if let Some(resources) = resources {
             warnings.extend(self.cgroup.set(&Limits::from(resources))?);
@@ -181,7 +181,7 @@ impl Own {
 
 impl Launcher for Own {
     fn launch(&mut self, stdio: Stdio) -> Result<Launched, StartError> {
-        self.make(stdio).inspect_err(|_| self.ended())
+        self.make(stdio)
     }
 
     fn cgroup(&self) -> &Cgroup {

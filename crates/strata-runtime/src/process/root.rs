@@ -212,7 +212,7 @@ impl<'a> Root<'a> {
         chmodat(&parent, name, Mode::from_raw_mode(device.mode), AtFlags::empty()).map_err(failed)
     }
 
-    /// What the image has there must be the device itself (OCI: an error otherwise).
+    /// What the image has there is the device itself, or is covered by it.
     fn existing_device(&self, device: &Device) -> Result<(), Failure> {
         let there = open_inside(self.root(), &device.path)?;
         let status = fstat(&there).map_err(|cause| Failure::system(Stage::Root, "reading a device", cause))?;
@@ -223,9 +223,15 @@ impl<'a> Root<'a> {
         self.bind_device(device)
     }
 
-    /// Where devices cannot be made, as in a user namespace, the machine's appear.
+    /// Where devices cannot be made, as in a user namespace, the machine's of the same path appears (OCI: an error when it is
+    /// another device).
     fn bind_device(&self, device: &Device) -> Result<(), Failure> {
         let source = open_source(&device.path)?;
+        let status = fstat(&source).map_err(|cause| Failure::system(Stage::Root, "reading a device", cause))?;
+        if FileType::from_raw_mode(status.st_mode) != device.kind || status.st_rdev != device.number {
+            let message = format!("{} of this machine is another device than the one asked for", device.path.display());
+            return Err(Failure::new(Stage::Root, message));
+        }
         let at = target_inside(self.root(), &device.path, TargetKind::File)?;
         Ok(Detached::copy(source.as_fd(), false, &device.path)?.attach(at.as_fd(), &device.path)?)
     }

@@ -33,7 +33,7 @@ pub(crate) trait Launcher {
     /// Starts a program in the running container, which writes to `output`.
     fn probe(&mut self, test: &[String], output: OwnedFd) -> Result<Child, RuntimeError>;
 
-    /// Init ended: removes its control groups and runs the hooks for its end.
+    /// Init ended, or could not be launched: removes its control groups and runs the hooks for its end.
     fn ended(&mut self);
 }
 

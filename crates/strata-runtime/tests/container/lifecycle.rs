@@ -26,16 +26,10 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn exit_codes() {
-    for (script, expected) in [("exit 0", 0), ("exit 42", 42), ("kill -9 $$; sleep 9", 0), ("kill -TERM $$; exit 3", 3)]
+    // Signals of its own namespace do not end an init that does not handle them.
+    for (script, expected) in [("exit 0", 0), ("exit 42", 42), ("kill -9 $$; exit 5", 5), ("kill -TERM $$; exit 3", 3)]
     {
-        let ended = Bundle::new(script).run();
-        // Signals of its own namespace do not end an init that does not handle them.
-        if expected != 0 || script == "exit 0" {
-            assert_eq!(ended.code, expected, "{script}");
-        }
-        if script.starts_with("exit") {
-            continue;
-        }
+        assert_eq!(Bundle::new(script).run().code, expected, "{script}");
     }
     let bundle = Bundle::new("sleep 100");
     bundle.start().unwrap();

@@ -5,7 +5,7 @@
 mod bundle;
 mod escapes;
 mod lifecycle;
-mod speed;
+mod specification;
 mod view;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     if let Some(code) = strata_runtime::entry() {
         return code;
     }
-    let tests: Vec<Test> = [lifecycle::TESTS, view::TESTS, escapes::TESTS, speed::TESTS].concat();
+    let tests: Vec<Test> = [lifecycle::TESTS, specification::TESTS, view::TESTS, escapes::TESTS].concat();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if has("--list") {
