@@ -31,4 +31,4 @@ mod sys;
 pub use routes::router;
 pub use server::{ServerLimits, collect_periodically, forget_periodically, serve, serve_streams};
 pub use service::{Connection, ForwardedHeaders, RegistryService, Scheme, Search, Sender};
-pub use strata_store::registry::{LibraryAlias, Registry, RegistryRules, SparseIndexes, UntaggedManifests};
+pub use strata_store::registry::{LibraryAlias, Registry, RegistryRules, SparseManifests, UntaggedManifests};

@@ -8,7 +8,7 @@ pub(crate) enum Wanted {
     Whole,
     /// `length` bytes from `first` on.
     Part { first: u64, length: u64 },
-    /// None can be: the range lies behind the end.
+    /// None can be: the range lies behind the end, or ends before it begins.
     Nothing,
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn parse_range(header: &str, size: u64) -> Wanted {
     }
     let Some((first, last)) = range.trim().split_once('-') else { return Wanted::Whole };
     match (number(first), number(last)) {
-        (Some(first), Some(last)) if last < first => Wanted::Whole,
+        (Some(first), Some(last)) if last < first => Wanted::Nothing,
         (Some(first), _) if first >= size && (last.is_empty() || number(last).is_some()) => Wanted::Nothing,
         (Some(first), Some(last)) => Wanted::Part { first, length: last.min(size - 1) - first + 1 },
         (Some(first), None) if last.is_empty() => Wanted::Part { first, length: size - first },
@@ -66,7 +66,7 @@ mod tests {
             ("bytes=10-", Wanted::Nothing),
             ("bytes=10-12", Wanted::Nothing),
             ("bytes=-0", Wanted::Nothing),
-            ("bytes=4-3", Wanted::Whole),
+            ("bytes=4-3", Wanted::Nothing),
             ("bytes=0-1,3-4", Wanted::Whole),
             ("bytes=+1-4", Wanted::Whole),
             ("bytes=-", Wanted::Whole),

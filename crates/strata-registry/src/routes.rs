@@ -1,6 +1,7 @@
 //! The endpoints: one function of a family for each method.
 
 mod blobs;
+mod deletion;
 mod listing;
 mod manifests;
 mod search;
@@ -86,9 +87,9 @@ async fn route(shared: &Shared, parts: &Parts, body: &mut Incoming) -> Result {
         (Endpoint::Tags, _) => listing::tags(&call).await,
         (Endpoint::Referrers(digest), _) => listing::referrers(&call, parse_digest(&digest)?).await,
         (Endpoint::Manifest(target), "PUT") => manifests::put(&call, &target, body).await,
-        (Endpoint::Manifest(target), "DELETE") => manifests::delete(&call, &target).await,
+        (Endpoint::Manifest(target), "DELETE") => deletion::manifest(&call, &target).await,
         (Endpoint::Manifest(target), _) => manifests::get(&call, &target).await,
-        (Endpoint::Blob(digest), "DELETE") => blobs::delete(&call, parse_digest(&digest)?).await,
+        (Endpoint::Blob(digest), "DELETE") => deletion::blob(&call, parse_digest(&digest)?).await,
         (Endpoint::Blob(digest), _) => blobs::get(&call, parse_digest(&digest)?).await,
         (Endpoint::Uploads, _) => uploads::begin(&call, body).await,
         (Endpoint::Upload(id), "PATCH") => uploads::append(&call, &id, body).await,

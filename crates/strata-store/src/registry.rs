@@ -62,12 +62,12 @@ pub enum UntaggedManifests {
     Kept,
 }
 
-/// Whether an index may name manifests that its repository does not have.
+/// Whether a manifest may name what its repository does not have, beyond layers that are fetched from elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SparseIndexes {
-    /// Some platforms of an index may be absent.
+pub enum SparseManifests {
+    /// Configuration, layers, and entries of an index may be absent.
     Allowed,
-    /// Every entry must have been pushed before.
+    /// All of them must have been pushed before.
     Refused,
 }
 
@@ -76,8 +76,8 @@ pub enum SparseIndexes {
 pub struct RegistryRules {
     /// Whether names without slash have an alias.
     pub library_alias: LibraryAlias,
-    /// Whether indexes may be incomplete.
-    pub sparse_indexes: SparseIndexes,
+    /// Whether manifests may be incomplete.
+    pub sparse_manifests: SparseManifests,
     /// What becomes of manifests whose last tag was deleted or moved away. One that never had a tag stays.
     pub untagged: UntaggedManifests,
     /// How long what lost its last reference stays, so that a tag can be rolled back and a push that counts on it succeeds.
@@ -90,7 +90,7 @@ impl Default for RegistryRules {
     fn default() -> RegistryRules {
         RegistryRules {
             library_alias: LibraryAlias::Enabled,
-            sparse_indexes: SparseIndexes::Refused,
+            sparse_manifests: SparseManifests::Refused,
             untagged: UntaggedManifests::Collected,
             review_after: Duration::from_secs(3600),
             keep_history: Duration::from_secs(90 * 24 * 3600),

@@ -17,7 +17,7 @@ use strata_catalog_sql::{SqliteCatalog, SqliteHubCatalog};
 use strata_cli::{BackupReport, HubArguments, HubFuture, HubProgram, HubResult, HubStarted, UserChange, UserLine};
 use strata_hub::{Hub, HubCatalog};
 use strata_mirror::Mirror;
-use strata_registry::{LibraryAlias, RegistryRules, SparseIndexes, UntaggedManifests};
+use strata_registry::{LibraryAlias, RegistryRules, SparseManifests, UntaggedManifests};
 use strata_store::registry::{Access, Registry, Upstream};
 use strata_store::{Depth, Durability, FsckReport, Problem, Repair, Store, StoreError, StoreOptions};
 use tokio::task::JoinSet;
@@ -118,7 +118,7 @@ fn rules(settings: &Settings) -> RegistryRules {
     let storage = &settings.storage;
     RegistryRules {
         library_alias: LibraryAlias::Official,
-        sparse_indexes: if storage.sparse_indexes { SparseIndexes::Allowed } else { SparseIndexes::Refused },
+        sparse_manifests: if storage.sparse_manifests { SparseManifests::Allowed } else { SparseManifests::Refused },
         untagged: if storage.remove_untagged { UntaggedManifests::Collected } else { UntaggedManifests::Kept },
         review_after: Duration::from_secs(storage.keep_unreferenced_seconds),
         keep_history: Duration::from_secs(u64::from(storage.keep_history_days) * 24 * 3600),

@@ -1,4 +1,4 @@
-//! Blobs: read whole or in part, deleted.
+//! Blobs, read whole or in part.
 
 mod content;
 
@@ -12,7 +12,7 @@ use strata_model::Digest;
 use strata_store::ObjectReader;
 use strata_store::registry::{RegistryError, Upstream};
 
-use super::{Call, TAG_ATTEMPTS, content_headers, empty, is_not_modified, set};
+use super::{Call, content_headers, empty, is_not_modified, set};
 use crate::error::{Failure, Result};
 use crate::range::{Wanted, parse_range};
 use content::{content, cut};
@@ -101,23 +101,5 @@ fn wanted(call: &Call<'_>, digest: &Digest, size: u64) -> Wanted {
     match call.header(RANGE) {
         Some(range) if is_about_this => parse_range(range, size),
         _ => Wanted::Whole,
-    }
-}
-
-/// `DELETE`: end-10. Not of what a tag needs that the caller may not remove.
-pub(super) async fn delete(call: &Call<'_>, digest: Digest) -> Result {
-    let mut attempt = 1;
-    loop {
-        let tags = call.registry.tags_needing(&call.repository, &digest).await?;
-        for tag in &tags {
-            call.service.access.may_delete_tag(&call.caller, &call.repository, tag).await?;
-        }
-        match call.registry.delete_blob(&call.repository, &digest, &tags).await {
-            Err(RegistryError::TagMoved { .. }) if attempt < TAG_ATTEMPTS => attempt += 1,
-            deleted => {
-                deleted?;
-                return Ok(empty(StatusCode::ACCEPTED, Vec::new()));
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! Manifests: read, pushed, deleted, by tag or by digest.
+//! Manifests: read and pushed, by tag or by digest.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -121,39 +121,12 @@ async fn publish(call: &Call<'_>, bytes: Bytes, digest: Option<Digest>, tags: &[
     }
 }
 
-/// `DELETE`: end-9.
-pub(super) async fn delete(call: &Call<'_>, target: &str) -> Result {
-    match parse_target(call, target)? {
-        Target::Tag(tag) => {
-            call.service.access.may_delete_tag(&call.caller, &call.repository, tag.as_str()).await?;
-            call.registry.delete_tag(&call.repository, &tag, call.caller.name()).await?;
-        }
-        Target::Digest(digest) => delete_with_tags(call, &digest).await?,
-    }
-    Ok(empty(StatusCode::ACCEPTED, Vec::new()))
-}
-
-/// Deletes a manifest whose tags the caller may remove, seen as they are when they are removed.
-async fn delete_with_tags(call: &Call<'_>, digest: &Digest) -> Result<()> {
-    let mut attempt = 1;
-    loop {
-        let tags = call.registry.tags_of(&call.repository, digest).await?;
-        for tag in &tags {
-            call.service.access.may_delete_tag(&call.caller, &call.repository, tag).await?;
-        }
-        match call.registry.delete_manifest(&call.repository, digest, &tags, call.caller.name()).await {
-            Err(RegistryError::TagMoved { .. }) if attempt < TAG_ATTEMPTS => attempt += 1,
-            deleted => return Ok(deleted?),
-        }
-    }
-}
-
 fn parse_tag(written: &str) -> Result<Tag> {
     written.parse().map_err(|cause| Failure::tag(written, cause))
 }
 
 /// What cannot be a tag is one that does not exist.
-fn parse_target(call: &Call<'_>, written: &str) -> Result<Target> {
+pub(super) fn parse_target(call: &Call<'_>, written: &str) -> Result<Target> {
     if written.contains(':') {
         return Ok(Target::Digest(parse_digest(written)?));
     }

@@ -1,18 +1,18 @@
 //! end-4 to end-6, end-11, end-13, end-14: uploads of blobs.
 
 use reqwest::StatusCode;
-use strata_model::{Algorithm, Digest, Hasher};
+use strata_model::{Algorithm, Digest};
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, digest_by};
 
-async fn begin(server: &Server) -> String {
+pub(crate) async fn begin(server: &Server) -> String {
     let begun = server.send("POST", "/v2/app/blobs/uploads/").await.is(StatusCode::ACCEPTED);
     assert_eq!(begun.header("content-length"), "0");
     assert!(begun.has("docker-upload-uuid"));
     begun.header("location").to_owned()
 }
 
-async fn chunk(server: &Server, method: &str, location: &str, range: Option<&str>, bytes: &[u8]) -> Answer {
+pub(crate) async fn chunk(server: &Server, method: &str, location: &str, range: Option<&str>, bytes: &[u8]) -> Answer {
     let mut request = server.request(method, location).header("Content-Type", "application/octet-stream");
     if let Some(range) = range {
         request = request.header("Content-Range", range);
@@ -20,7 +20,7 @@ async fn chunk(server: &Server, method: &str, location: &str, range: Option<&str
     Answer::of(request.body(bytes.to_vec()).send().await.unwrap()).await
 }
 
-fn closing(location: &str, digest: &Digest) -> String {
+pub(crate) fn closing(location: &str, digest: &Digest) -> String {
     format!("{location}{}digest={digest}", if location.contains('?') { '&' } else { '?' })
 }
 
@@ -58,9 +58,7 @@ async fn end_04c_the_client_tells_the_algorithm() {
         server.send("POST", &format!("/v2/app/blobs/uploads/?digest-algorithm={algorithm}")).await
     };
     let begun = post("sha512").await.is(StatusCode::ACCEPTED);
-    let mut hasher = Hasher::new(Algorithm::Sha512);
-    hasher.update(b"whole");
-    let digest = hasher.finish();
+    let digest = digest_by(Algorithm::Sha512, b"whole");
     chunk(&server, "PATCH", begun.header("location"), None, b"whole").await.is(StatusCode::ACCEPTED);
     chunk(&server, "PUT", &closing(begun.header("location"), &digest), None, b"").await.is(StatusCode::CREATED);
     post("md5").await.fails(StatusCode::BAD_REQUEST, "DIGEST_INVALID");

@@ -1,10 +1,10 @@
 //! end-7: pushing manifests.
 
 use reqwest::StatusCode;
-use strata_model::{Algorithm, Digest, Hasher, MediaType};
+use strata_model::{Algorithm, Digest, MediaType};
 use strata_testkit::{Image, Index};
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, digest_by};
 
 async fn blobs(server: &Server, image: &Image) {
     for (_, bytes) in image.blobs() {
@@ -32,9 +32,7 @@ async fn end_07a_sha512() {
     let server = Server::start().await;
     let image = Image::small("x");
     blobs(&server, &image).await;
-    let mut hasher = Hasher::new(Algorithm::Sha512);
-    hasher.update(&image.manifest);
-    let digest = hasher.finish().to_string();
+    let digest = digest_by(Algorithm::Sha512, &image.manifest).to_string();
     let put = server.put_manifest("app", &format!("{digest}?tag=long"), &image.media_type, &image.manifest).await;
     assert_eq!(put.is(StatusCode::CREATED).header("docker-content-digest"), digest);
     let got = server.get("/v2/app/manifests/long").await.is(StatusCode::OK);

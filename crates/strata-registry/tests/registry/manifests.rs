@@ -2,11 +2,11 @@
 
 use reqwest::StatusCode;
 use serde_json::json;
-use strata_model::{Algorithm, Digest, Hasher, MediaType};
-use strata_registry::{RegistryRules, SparseIndexes};
+use strata_model::{Algorithm, Digest, MediaType};
+use strata_registry::{RegistryRules, SparseManifests};
 use strata_testkit::{Image, ImageBuilder, Index, Layer};
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, digest_by};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_comes_back_byte_for_byte() {
@@ -113,7 +113,7 @@ async fn the_header_decides_where_the_document_is_silent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_index_needs_its_entries_unless_it_may_be_sparse() {
     let index = Index::new(vec![Image::small("amd64"), ImageBuilder::new().platform("linux/arm64").build()]);
-    let sparse = RegistryRules { sparse_indexes: SparseIndexes::Allowed, ..RegistryRules::default() };
+    let sparse = RegistryRules { sparse_manifests: SparseManifests::Allowed, ..RegistryRules::default() };
     for (rules, status) in [(RegistryRules::default(), StatusCode::BAD_REQUEST), (sparse, StatusCode::CREATED)] {
         let server = Server::with_rules(rules).await;
         let image = &index.images[0];
@@ -149,9 +149,7 @@ async fn a_push_by_digest_sets_many_tags() {
     let server = Server::start().await;
     let image = Image::small("x");
     server.push_image("app", "latest", &image).await;
-    let mut hasher = Hasher::new(Algorithm::Sha512);
-    hasher.update(&image.manifest);
-    for digest in [image.digest(), hasher.finish()] {
+    for digest in [Algorithm::Sha256, Algorithm::Sha512].map(|algorithm| digest_by(algorithm, &image.manifest)) {
         let tags: Vec<String> = (10..22).map(|number| format!("{}-{number}", digest.algorithm().name())).collect();
         let query: Vec<String> = tags.iter().map(|tag| format!("tag={tag}")).collect();
         let target = format!("{digest}?{}", query.join("&"));

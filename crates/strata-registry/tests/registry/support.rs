@@ -11,7 +11,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use strata_blobs_fs::{FsBlobs, FsPacks};
 use strata_catalog_sql::SqliteCatalog;
-use strata_model::{Digest, MediaType};
+use strata_model::{Algorithm, Digest, Hasher, MediaType};
 use strata_registry::{Registry, RegistryRules, RegistryService, router, serve};
 use strata_store::registry::Access;
 use strata_store::{Durability, Store, StoreOptions};
@@ -32,6 +32,12 @@ pub(crate) struct Server {
     service: RegistryService,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
+}
+
+pub(crate) fn digest_by(algorithm: Algorithm, bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::new(algorithm);
+    hasher.update(bytes);
+    hasher.finish()
 }
 
 pub(crate) fn open_store(directory: &Path) -> Store {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::{Body, StatusCode};
-use strata_model::{Algorithm, Digest, Hasher};
+use strata_model::{Algorithm, Digest};
 use strata_testkit::layer::noise;
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Server, digest_by};
 
 async fn begin(server: &Server, query: &str) -> String {
     let answer = server.send("POST", &format!("/v2/app/blobs/uploads/{query}")).await.is(StatusCode::ACCEPTED);
@@ -88,9 +88,7 @@ async fn the_put_may_bring_all_and_the_blob_may_be_empty() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_hashes_are_taken() {
     let server = Server::start().await;
-    let mut hasher = Hasher::new(Algorithm::Sha512);
-    hasher.update(b"some bytes");
-    let digest = hasher.finish();
+    let digest = digest_by(Algorithm::Sha512, b"some bytes");
     // With and without saying so before.
     for query in ["?digest-algorithm=sha512", ""] {
         let location = begin(&server, query).await;

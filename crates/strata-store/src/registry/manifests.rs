@@ -7,7 +7,7 @@ use strata_model::{
 
 use super::history::Change;
 use super::tags::{NewTag, moved_tag, untag};
-use super::{Registry, RegistryError, Result, SparseIndexes};
+use super::{Registry, RegistryError, Result, SparseManifests};
 use crate::{LinkKind, ObjectRow, ReadTxn, RegistryAction, WriteTxn, fault};
 
 /// The blob `{}`, which clients may carry in a descriptor instead of pushing it (OCI image-spec, manifest.md).
@@ -199,12 +199,15 @@ impl Registry {
         manifest: &Manifest,
     ) -> Result<Vec<Digest>> {
         let mut missing = Vec::new();
+        if self.rules.sparse_manifests == SparseManifests::Allowed {
+            return Ok(missing);
+        }
         for Edge { role, descriptor } in manifest.edges() {
             let may_be_absent = match role {
                 EdgeRole::Config | EdgeRole::Layer => {
                     !descriptor.urls.is_empty() || descriptor.media_type.is_foreign_layer()
                 }
-                EdgeRole::Manifest => self.rules.sparse_indexes == SparseIndexes::Allowed,
+                EdgeRole::Manifest => false,
                 EdgeRole::Subject => true,
             };
             if !may_be_absent

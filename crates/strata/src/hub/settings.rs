@@ -158,8 +158,8 @@ pub(crate) struct StorageSettings {
     pub(crate) remove_untagged: bool,
     /// Bytes that must be free for `/readyz` to say so.
     pub(crate) least_free: u64,
-    /// Whether an index may name manifests that were not pushed.
-    pub(crate) sparse_indexes: bool,
+    /// Whether a manifest may name layers, and an index manifests, that were not pushed.
+    pub(crate) sparse_manifests: bool,
 }
 
 impl Default for StorageSettings {
@@ -169,7 +169,7 @@ impl Default for StorageSettings {
             keep_history_days: 90,
             remove_untagged: true,
             least_free: 256 << 20,
-            sparse_indexes: false,
+            sparse_manifests: false,
         }
     }
 }
