@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use strata_engine::{AttachEvent, AttachStream, OutputStream};
+use strata_engine::{AttachEvent, AttachStream, DetachKeys, OutputStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -192,22 +192,21 @@ async fn vanished(watch: Option<OwnedFd>) {
     }
 }
 
-/// Passes everything on between a program and a client until the program ends; its exit code, `None` when its connection
-/// broke.
+/// Passes everything on between a program and a client until the program ends or the client types `keys`; its exit code, `None`
+/// when it goes on, or its connection broke.
 pub(crate) async fn converse(
     stream: AttachStream,
     part: Part,
-    output: &mpsc::Sender<Bytes>,
-    input: mpsc::Receiver<Bytes>,
+    keys: Option<DetachKeys>,
+    Client { output, input }: Client,
 ) -> Result<Option<i32>, Failure> {
     let broken = |cause: strata_engine::RuntimeError| Failure::from(strata_engine::EngineError::from(cause));
     // When the client goes away this is dropped, and with it the connection ends for all who wait on it.
     let guard = Detach(stream.try_clone().map_err(broken)?);
     if part.stdin {
         let program = stream.try_clone().map_err(broken)?;
-        std::thread::spawn(move || send_input(program, input));
+        std::thread::spawn(move || send_input(program, input, keys));
     }
-    let output = output.clone();
     let reading = tokio::task::spawn_blocking(move || read_output(stream, part, &output));
     let code = reading.await.map_err(|cause| Failure::bad_request(format!("a worker thread failed: {cause}")))?;
     drop(guard);
@@ -222,10 +221,17 @@ impl Drop for Detach {
     }
 }
 
-fn send_input(mut program: AttachStream, mut input: mpsc::Receiver<Bytes>) {
+fn send_input(mut program: AttachStream, mut input: mpsc::Receiver<Bytes>, mut keys: Option<DetachKeys>) {
     while let Some(piece) = input.blocking_recv() {
-        if program.write_stdin(&piece).is_err() {
+        let (piece, leaves) = match &mut keys {
+            Some(keys) => keys.filter(&piece),
+            None => (piece.into(), false),
+        };
+        if !piece.is_empty() && program.write_stdin(&piece).is_err() {
             return;
+        }
+        if leaves {
+            return program.detach();
         }
     }
     let _ = program.end_stdin();

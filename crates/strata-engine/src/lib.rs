@@ -45,15 +45,15 @@ mod volume;
 
 pub use container::{
     CommitRequest, ContainerAction, ContainerDocument, ContainerFilter, ContainerLog, ContainerSize, ContainerSummary,
-    CopiedFiles, CopyError, CreateRequest, Created, ExtractOptions, InspectedExec, PathChange, PathChangeKind,
-    PathStat, ProcessTable, PrunedContainers, RemoveContainer, StartedContainer, UsageSample, UsageSummary,
-    archive_container_path, attach_container, commit_container, container_changes, container_directory, container_logs,
-    container_size, container_top, control_container, copy_from_container, copy_tar_from_container,
+    CopiedFiles, CopyError, CreateRequest, Created, DetachKeys, ExtractOptions, InspectedExec, PathChange,
+    PathChangeKind, PathStat, ProcessTable, PrunedContainers, RemoveContainer, StartedContainer, UsageSample,
+    UsageSummary, archive_container_path, attach_container, commit_container, container_changes, container_directory,
+    container_logs, container_size, container_top, control_container, copy_from_container, copy_tar_from_container,
     copy_tar_to_container, copy_to_container, create_container, create_exec, document, enter_user_namespace,
-    export_container, extract_to_container, find_container, inspect_container, inspect_exec, list_containers,
-    note_exec_end, prune_containers, remove_container, rename_container, revive_containers, running_containers,
-    sample_usage, short_id, start_container, start_exec, stat_container_path, state_json, sweep_containers,
-    update_container, wait_container,
+    export_container, extract_to_container, find_container, inspect_container, inspect_exec, link_names,
+    list_containers, note_exec_end, prune_containers, remove_container, remove_link, rename_container,
+    revive_containers, running_containers, sample_usage, short_id, start_container, start_exec, stat_container_path,
+    state_json, sweep_containers, update_container, wait_container,
 };
 pub use container_status::{ContainerCounts, container_status};
 pub use container_terminal::resize_container;

@@ -99,7 +99,7 @@ pub(crate) async fn add_pair(
     remove_link(links, host_name).await?;
     let inside = LinkUnspec::new_with_name(&endpoint.interface)
         .setns_by_pid(pid.unsigned_abs())
-        .address(hardware_address(endpoint.address).to_vec())
+        .address(endpoint.hardware.unwrap_or_else(|| hardware_address(endpoint.address)).to_vec())
         .mtu(endpoint.mtu)
         .build();
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)

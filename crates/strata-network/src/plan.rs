@@ -63,6 +63,12 @@ pub struct Endpoint {
     pub internal: bool,
     /// The largest packet, in bytes.
     pub mtu: u32,
+    /// The interface's hardware address, when it is not the one that goes with the address.
+    #[serde(default)]
+    pub hardware: Option<[u8; 6]>,
+    /// What the container itself calls others on the network: alias and name.
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
 }
 
 /// A network as a link of this machine.
@@ -237,5 +243,7 @@ pub(crate) fn tests_endpoint() -> Endpoint {
         members: PathBuf::from("members"),
         internal: false,
         mtu: 1500,
+        hardware: None,
+        links: Vec::new(),
     }
 }

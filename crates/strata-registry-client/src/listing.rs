@@ -11,6 +11,7 @@ use url::Url;
 use crate::client::{Call, RegistryClient};
 use crate::endpoint::Endpoint;
 use crate::failure::{Failure, Outcome, request_line};
+use crate::pull::no_endpoint;
 use crate::repository::RepositoryClient;
 use crate::scope::Scopes;
 use crate::transport::{Message, location_url};
@@ -39,15 +40,23 @@ impl RepositoryClient {
     /// # Errors
     /// `NotFound` when the repository does not exist or may not be seen.
     pub async fn tags(&self) -> Result<Vec<Tag>> {
-        let pages = async {
-            let endpoint = self.own_endpoint().await?;
-            let mut url = endpoint.url(&self.repository, "tags/list");
-            url.query_pairs_mut().append_pair("n", &PAGE_SIZE.to_string());
-            let repository = self.repository.as_str();
-            let scopes = Scopes::repository(repository, &["pull"]);
-            pages::<TagsPage>(&self.client, &endpoint, repository, &scopes, url).await
-        };
-        let pages = pages.await.map_err(|failure| self.reading_error(failure, None))?;
+        let endpoints = self.client.reading_endpoints(&self.host).await;
+        let mut last = None;
+        for endpoint in &endpoints.map_err(|failure| self.reading_error(failure, None))? {
+            match self.tags_at(endpoint).await {
+                Ok(tags) => return Ok(tags),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
+            }
+        }
+        Err(self.reading_error(last.unwrap_or_else(no_endpoint), None))
+    }
+
+    async fn tags_at(&self, endpoint: &Endpoint) -> Outcome<Vec<Tag>> {
+        let mut url = endpoint.url(&self.repository, "tags/list");
+        url.query_pairs_mut().append_pair("n", &PAGE_SIZE.to_string());
+        let repository = endpoint.repository(&self.repository);
+        let scopes = Scopes::repository(&repository, &["pull"]);
+        let pages = pages::<TagsPage>(&self.client, endpoint, &repository, &scopes, url).await?;
         Ok(pages
             .into_iter()
             .flat_map(|page| page.tags.unwrap_or_default())

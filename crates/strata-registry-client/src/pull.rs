@@ -30,7 +30,7 @@ impl ImageSource for RepositoryClient {
         for endpoint in &endpoints {
             match self.resolve_at(endpoint, target).await {
                 Ok(descriptor) => return Ok(descriptor),
-                Err(failure) => last = Some(self.after(endpoint, failure)),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
             }
         }
         Err(self.reading_error(last.unwrap_or_else(no_endpoint), Some(target)))
@@ -55,7 +55,7 @@ impl ImageSource for RepositoryClient {
             });
             match checked {
                 Ok(manifest) => return Ok(manifest),
-                Err(failure) => last = Some(self.after(endpoint, failure)),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
             }
         }
         Err(self.reading_error(last.unwrap_or_else(no_endpoint), Some(&target)))
@@ -80,7 +80,7 @@ impl RepositoryClient {
         for endpoint in &endpoints {
             match self.open_blob(endpoint, descriptor, from).await {
                 Ok(response) => return self.blob_stream(descriptor, from, response),
-                Err(failure) => last = Some(self.after(endpoint, failure)),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
             }
         }
         let failure = last.unwrap_or_else(no_endpoint);
@@ -104,7 +104,7 @@ impl RepositoryClient {
             let call = self.reading_call(endpoint, Message::new(Method::HEAD, url), Self::tries(endpoint));
             match self.client.call(&call).await {
                 Ok(response) => return Ok(content_length(response.headers())),
-                Err(failure) => last = Some(self.after(endpoint, failure)),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
             }
         }
         let descriptor = Descriptor::new(MediaType::OCTET_STREAM, *digest, 0);
@@ -123,7 +123,7 @@ impl RepositoryClient {
             let answer = self.client.call(&self.head_call(endpoint, target)).await;
             match answer.and_then(|response| described(response.headers(), target)) {
                 Ok(descriptor) => return Ok(descriptor),
-                Err(failure) => last = Some(self.after(endpoint, failure)),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
             }
         }
         Err(self.reading_error(last.unwrap_or_else(no_endpoint), Some(target)))
@@ -146,7 +146,7 @@ impl RepositoryClient {
                     };
                     return Ok((bytes, media_type, digest));
                 }
-                Err(failure) => last = Some(self.after(endpoint, failure)),
+                Err(failure) => last = Some(self.after(endpoint, failure, last)),
             }
         }
         Err(self.reading_error(last.unwrap_or_else(no_endpoint), Some(target)))
@@ -169,12 +169,22 @@ impl RepositoryClient {
         endpoints.map_err(|failure| self.reading_error(failure, Some(target)))
     }
 
-    /// A mirror that fails is passed over; what the registry itself says is what counts.
-    fn after(&self, endpoint: &Endpoint, failure: Box<Failure>) -> Box<Failure> {
+    /// What is told of an endpoint's failure and those before it. A mirror that fails is passed over; what the registry itself
+    /// says is what counts, but where it cannot be reached it says nothing, and a mirror that has not got it is believed.
+    pub(crate) fn after(
+        &self,
+        endpoint: &Endpoint,
+        failure: Box<Failure>,
+        before: Option<Box<Failure>>,
+    ) -> Box<Failure> {
         if endpoint.is_mirror() {
             tracing::info!(mirror = %endpoint.host, error = %failure.error, "mirror passed over");
         }
-        failure
+        let has_not_got_it = |before: &Box<Failure>| before.status == Some(StatusCode::NOT_FOUND);
+        match before.filter(has_not_got_it) {
+            Some(before) if failure.unreachable => before,
+            _ => failure,
+        }
     }
 
     /// A mirror is tried once: there is another place to ask.
@@ -308,7 +318,7 @@ impl RepositoryClient {
     }
 }
 
-fn no_endpoint() -> Box<Failure> {
+pub(crate) fn no_endpoint() -> Box<Failure> {
     Failure::new(TransferError::new(ErrorKind::Internal, "no registry to ask"))
 }
 

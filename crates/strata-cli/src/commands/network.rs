@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use strata_engine::{
     ConnectRequest, CreateNetwork, NetworkFilter, NetworkInfo, connect_network, create_network, disconnect_network,
     list_networks, prune_networks, remove_network,
@@ -57,6 +58,7 @@ fn create_definition() -> CommandDefinition {
     .flag("label", FlagKind::Texts("list"), "Set metadata on a network")
     .flag("o/opt", FlagKind::Texts("map"), "Set driver specific options")
     .flag("subnet", FlagKind::Text("string"), "Subnet in CIDR format that represents a network segment")
+    .flag("aux-address", FlagKind::Texts("map"), "Auxiliary IPv4 or IPv6 addresses used by Network driver")
     .ignored_flag("attachable", FlagKind::Bool)
     .examples(&[
         ("network create backend", "Addresses that overlap nothing on this machine"),
@@ -80,6 +82,7 @@ async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         subnet: flags.text("subnet"),
         range: flags.text("ip-range"),
         gateway: flags.text("gateway"),
+        auxiliary: pairs("aux-address"),
         internal: flags.is_set("internal"),
         options: pairs("opt"),
         labels: pairs("label"),
@@ -139,20 +142,20 @@ fn connect_definition() -> CommandDefinition {
     .arity(Arity::Exactly(2))
     .flag("alias", FlagKind::Texts("strings"), "Add network-scoped alias for the container")
     .flag("ip", FlagKind::Text("string"), "IPv4 address (e.g., \"172.30.100.104\")")
+    .flag("link", FlagKind::Texts("list"), "Add link to another container")
     .examples(&[("network connect --alias db backend postgres", "One more name there")])
 }
 
 async fn connect(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    let parse = |text: String| {
-        let address: Result<Ipv4Addr, _> = text.parse();
-        address.map_err(|_| Failure::bare(format!("invalid IP address: {text}")))
-    };
-    let request = ConnectRequest {
-        network: flags.argument(0),
-        container: flags.argument(1),
-        address: flags.text("ip").map(parse).transpose()?,
-        aliases: flags.texts("alias"),
-    };
+    let address = flags.text("ip");
+    if let Some(text) = address.as_ref().filter(|text| text.parse::<Ipv4Addr>().is_err()) {
+        return Err(Failure::bare(format!("invalid IP address: {text}")));
+    }
+    let mut settings = json!({ "Aliases": flags.texts("alias"), "Links": flags.texts("link") });
+    if let Some(address) = address {
+        settings["IPAMConfig"] = json!({ "IPv4Address": address });
+    }
+    let request = ConnectRequest { network: flags.argument(0), container: flags.argument(1), settings };
     for warning in connect_network(context.store()?, &context.root()?, &request).await? {
         complain(&format!("WARNING: {warning}"));
     }

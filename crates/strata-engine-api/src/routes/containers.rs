@@ -5,9 +5,10 @@ use serde_json::{Map, Value, json};
 use strata_engine::{
     CommitRequest, ContainerFilter, ContainerSize, ContainerSummary, PathChange, PathChangeKind, RemoveContainer,
     commit_container, container_changes, container_networks, container_status, export_container, inspect_container,
-    list_containers, prune_containers, remove_container, rename_container,
+    link_names, list_containers, prune_containers, remove_container, remove_link, rename_container,
 };
 
+use super::create::parse_config;
 use super::transfers::written;
 use crate::answer::{begin, empty, error_text, json_with, ok};
 use crate::call::{Call, parse_reference};
@@ -24,13 +25,18 @@ pub(super) async fn list(call: &Call) -> Answer {
         found.retain(ContainerSummary::is_running);
     }
     found.truncate(limit.unwrap_or(usize::MAX));
+    let links = link_names(&*call.store().read().await?).await?;
     let mut rows = Vec::with_capacity(found.len());
     for summary in &found {
         let size = match call.query.is_set("size") {
             true => Some(summary.size(call.store(), call.root()).await?),
             false => None,
         };
-        rows.push(row(call, summary, size).await?);
+        let mut row = row(call, summary, size).await?;
+        if let (Some(more), Some(names)) = (links.get(&summary.row.name), row["Names"].as_array_mut()) {
+            names.extend(more.iter().map(|name| json!(name)));
+        }
+        rows.push(row);
     }
     ok(&Value::Array(rows))
 }
@@ -129,7 +135,8 @@ pub(super) async fn rename(call: &Call, name: &str) -> Answer {
 
 pub(super) async fn remove(call: &Call, name: &str) -> Answer {
     if call.query.is_set("link") {
-        return Err(Failure::not_supported("links between containers"));
+        remove_link(call.store(), name).await?;
+        return empty(StatusCode::NO_CONTENT);
     }
     let options = RemoveContainer { force: call.query.is_set("force"), volumes: call.query.is_set("v") };
     remove_container(call.store(), call.root(), name, options).await?;
@@ -143,11 +150,7 @@ pub(super) async fn prune(call: &Call) -> Answer {
 }
 
 pub(super) async fn commit(mut call: Call) -> Answer {
-    if let Some(Value::Object(settings)) = call.optional_json::<Value>().await?
-        && settings.values().any(|value| !is_nothing(value))
-    {
-        return Err(Failure::not_supported("commit with a configuration; use changes"));
-    }
+    let config = call.optional_json::<Value>().await?.map(parse_config).transpose()?;
     let name = |repository: &str| match call.query.text("tag") {
         Some(tag) => format!("{repository}:{tag}"),
         None => repository.to_owned(),
@@ -160,6 +163,7 @@ pub(super) async fn commit(mut call: Call) -> Answer {
         reference,
         author: call.query.text("author").unwrap_or_default().to_owned(),
         message: call.query.text("comment").unwrap_or_default().to_owned(),
+        config,
         changes: call.query.all("changes"),
         pause: call.query.is_set_or_absent("pause"),
         view: call.engine.view,
@@ -167,16 +171,4 @@ pub(super) async fn commit(mut call: Call) -> Answer {
     let container = call.query.text("container").unwrap_or_default();
     let id = commit_container(call.store(), call.root(), container, &request).await?;
     json_with(StatusCode::CREATED, &json!({ "Id": id }))
-}
-
-/// What Go has where nothing is set.
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(true) => false,
-    }
 }

@@ -10,10 +10,11 @@ use strata_engine::{CreateRequest, create_container, update_container};
 use crate::answer::{json_with, ok};
 use crate::call::Call;
 use crate::status::{Answer, Failure};
+use crate::version::ApiVersion;
 
 pub(super) async fn create(mut call: Call) -> Answer {
     let body: Value = call.json().await?;
-    let Settings { config, host_config, networks } = Settings::parse(body)?;
+    let Settings { config, host_config, networks, has_old_mac_address } = Settings::parse(body)?;
     let request = CreateRequest {
         name: call.query.text("name").map(|name| name.trim_start_matches('/').to_owned()),
         platform: call.query.platform_text()?,
@@ -21,7 +22,13 @@ pub(super) async fn create(mut call: Call) -> Answer {
         host_config,
         networks,
     };
-    let created = create_container(call.store(), call.root(), request).await?;
+    let mut created = create_container(call.store(), call.root(), request).await?;
+    if has_old_mac_address && call.version >= ApiVersion(44) {
+        created.warnings.push(
+            "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead."
+                .to_owned(),
+        );
+    }
     json_with(StatusCode::CREATED, &json!({ "Id": created.id, "Warnings": created.warnings }))
 }
 
@@ -38,6 +45,8 @@ struct Settings {
     config: Config,
     host_config: HostConfig,
     networks: BTreeMap<String, Value>,
+    /// The hardware address was said where clients before 1.44 say it.
+    has_old_mac_address: bool,
 }
 
 impl Settings {
@@ -46,33 +55,76 @@ impl Settings {
             return Err(Failure::bad_request("invalid JSON: config cannot be empty in order to create a container"));
         };
         let mut host = fields.remove("HostConfig").unwrap_or_default();
+        let mac_address = fields.remove("MacAddress").and_then(|address| Some(address.as_str()?.to_owned()));
+        let runtime = fields.remove("Runtime");
         let mut networking = fields.remove("NetworkingConfig").unwrap_or_default();
-        for key in ["Cmd", "Entrypoint"] {
-            // Docker takes one word for a list of one.
-            if let Some(Value::String(word)) = fields.get(key) {
-                let words = json!([word]);
-                fields.insert(key.to_owned(), words);
-            }
-        }
-        drop_nulls(&mut body, &[&[], &["Healthcheck"]]);
         drop_nulls(&mut host, &[&[], &["LogConfig"], &["LogConfig", "Config"], &["RestartPolicy"]]);
         refuse_unsupported(&host)?;
         if host.is_null() {
             host = Value::Object(Map::new());
         }
-        let config: Config = typed(body)?;
+        if let (Some(runtime), Some(fields)) = (runtime.filter(Value::is_string), host.as_object_mut()) {
+            // Old clients say it there.
+            fields.entry("Runtime").or_insert(runtime);
+        }
+        let config = parse_config(body)?;
         if config.image.is_empty() {
             return Err(Failure::bad_request("no image specified"));
         }
         let endpoints = networking.get_mut("EndpointsConfig").map(Value::take).unwrap_or_default();
-        Ok(Settings { config, host_config: typed(host)?, networks: networks(endpoints) })
+        let (host_config, mut networks) = (typed::<HostConfig>(host)?, networks(endpoints));
+        let mac_address = mac_address.filter(|address| !address.is_empty());
+        if let Some(address) = &mac_address {
+            set_mac_address(&mut networks, &host_config.network_mode, address)?;
+        }
+        Ok(Settings { config, host_config, networks, has_old_mac_address: mac_address.is_some() })
     }
 }
 
-/// The networks that a container is to be in. Clients name the default one although there is nothing to say of it.
+/// The default network's name.
+const BRIDGE: &str = "bridge";
+
+/// The networks that a container is to be in.
 fn networks(endpoints: Value) -> BTreeMap<String, Value> {
     let Value::Object(endpoints) = endpoints else { return BTreeMap::new() };
-    endpoints.into_iter().filter(|(name, _)| name != "default").collect()
+    endpoints.into_iter().map(|(name, settings)| (network_of(&name).to_owned(), settings)).collect()
+}
+
+/// What docker calls by two names.
+fn network_of(mode: &str) -> &str {
+    if matches!(mode, "" | "default") { BRIDGE } else { mode }
+}
+
+/// Gives a container this hardware address on its main network.
+fn set_mac_address(networks: &mut BTreeMap<String, Value>, mode: &str, address: &str) -> Result<(), Failure> {
+    let mode = network_of(mode);
+    if matches!(mode, "host" | "none") || mode.starts_with("container:") {
+        return Err(Failure::bad_request("conflicting options: mac-address and the network mode"));
+    }
+    let settings = networks.entry(mode.to_owned()).or_default();
+    match settings.get("MacAddress").and_then(Value::as_str).unwrap_or_default() {
+        "" => settings["MacAddress"] = json!(address),
+        same if same == address => {}
+        _ => {
+            return Err(Failure::bad_request(
+                "the container-wide MAC address must match the endpoint-specific MAC address for the main network, \
+                 or be left empty",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What runs.
+pub(super) fn parse_config(mut body: Value) -> Result<Config, Failure> {
+    for key in ["Cmd", "Entrypoint"] {
+        // Docker takes one word for a list of one.
+        if let Some(word) = body.get(key).filter(|value| value.is_string()) {
+            body[key] = json!([word]);
+        }
+    }
+    drop_nulls(&mut body, &[&[], &["Healthcheck"]]);
+    typed(body)
 }
 
 /// In Go `null` leaves a field as it is. `places` are the objects whose fields are meant, each by the keys that lead to it.
@@ -93,7 +145,6 @@ fn typed<T: serde::de::DeserializeOwned>(document: Value) -> Result<T, Failure> 
 fn refuse_unsupported(host: &Value) -> Result<(), Failure> {
     const LISTS: &[(&str, &str)] = &[
         ("DeviceRequests", "device requests (--gpus)"),
-        ("Links", "links between containers"),
         ("BlkioWeightDevice", "--blkio-weight-device"),
         ("BlkioDeviceReadBps", "--device-read-bps"),
         ("BlkioDeviceWriteBps", "--device-write-bps"),
@@ -142,7 +193,7 @@ mod tests {
         assert_eq!(settings.config.entrypoint, None);
         let ports = settings.host_config.port_bindings.clone().unwrap();
         assert_eq!(ports["80/tcp"].as_ref().unwrap()[0].host_port, "8080");
-        assert!(settings.networks.is_empty());
+        assert_eq!(settings.networks.keys().collect::<Vec<_>>(), ["bridge"]);
     }
 
     #[test]
@@ -156,6 +207,11 @@ mod tests {
         assert_eq!(settings.config.cmd, Some(vec!["true".into()]));
         assert_eq!(settings.host_config.port_bindings.unwrap()["1/tcp"], None);
         assert_eq!(settings.networks.keys().collect::<Vec<_>>(), ["net"]);
+        let body = json!({ "Image": "box", "MacAddress": "02:00:00:00:00:01", "Runtime": "runc", "HostConfig": {} });
+        let settings = Settings::parse(body).unwrap();
+        assert!(settings.has_old_mac_address);
+        assert_eq!(settings.networks["bridge"], json!({ "MacAddress": "02:00:00:00:00:01" }));
+        assert_eq!(settings.host_config.runtime, "runc");
         let refused = |body: Value| Settings::parse(body).err().map(|failure| failure.message).unwrap_or_default();
         assert_eq!(refused(json!({ "Image": "" })), "no image specified");
         assert!(refused(json!([])).starts_with("invalid JSON: "));

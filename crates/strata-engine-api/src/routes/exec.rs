@@ -7,8 +7,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strata_engine::{
-    AttachRequest, AttachStream, EngineError, ExecSpec, InspectedExec, OutputStream, TerminalSize, create_exec,
-    inspect_exec, note_exec_end, start_exec,
+    AttachRequest, AttachStream, DetachKeys, EngineError, ExecSpec, InspectedExec, OutputStream, TerminalSize,
+    create_exec, inspect_exec, note_exec_end, start_exec,
 };
 
 use super::streams::terminal_size;
@@ -54,6 +54,7 @@ struct Settings {
     working_dir: Option<String>,
     privileged: bool,
     console_size: Option<[u16; 2]>,
+    detach_keys: Option<String>,
 }
 
 pub(super) async fn create(mut call: Call, name: &str) -> Answer {
@@ -71,7 +72,9 @@ pub(super) async fn create(mut call: Call, name: &str) -> Answer {
         cwd: some(settings.working_dir).map(Into::into),
         privileged: settings.privileged,
         terminal: settings.tty.then(|| size.unwrap_or(TerminalSize { rows: 0, columns: 0 })),
+        detach_keys: settings.detach_keys.unwrap_or_default(),
     };
+    DetachKeys::parse(&program.detach_keys)?;
     let attach = AttachRequest {
         stdin: settings.attach_stdin,
         stdout: settings.attach_stdout,
@@ -88,6 +91,9 @@ pub(super) async fn create(mut call: Call, name: &str) -> Answer {
 #[serde(rename_all = "PascalCase", default)]
 struct Start {
     detach: bool,
+    /// Whether the client takes the output as it is; else each piece says of which stream it is, also those of a terminal.
+    tty: bool,
+    console_size: Option<[u16; 2]>,
 }
 
 pub(super) async fn start(mut call: Call, id: &str) -> Answer {
@@ -100,12 +106,13 @@ pub(super) async fn start(mut call: Call, id: &str) -> Answer {
         drop(start_exec(call.store(), call.root(), id, true).await?);
         return empty(StatusCode::OK);
     }
-    let framing = Framing::of_terminal(record.program.terminal.is_some());
+    let framing = Framing::of_terminal(start.tty);
+    let keys = record.program.terminal.map(|_| DetachKeys::parse(&record.program.detach_keys)).transpose()?;
     let AttachRequest { stdin, stdout, stderr, .. } = record.attach;
     let part = Part { stdin, stdout, stderr, framing };
     let (engine, id) = (call.engine.clone(), id.to_owned());
     hijacked(&mut call, framing, move |client| async move {
-        let stream = match start_exec(&engine.store, &engine.root, &id, true).await {
+        let mut stream = match start_exec(&engine.store, &engine.root, &id, true).await {
             Ok(stream) => stream,
             Err(error) => {
                 // Docker tells it where the program's output would be.
@@ -114,8 +121,12 @@ pub(super) async fn start(mut call: Call, id: &str) -> Answer {
                 return;
             }
         };
-        let _terminal = if framing == Framing::Raw { Terminal::of(&id, &stream) } else { None };
-        let ended = match converse(stream, part, &client.output, client.input).await {
+        if let Some([rows, columns]) = start.console_size.filter(|_| keys.is_some()) {
+            // Its program would rather run with another size than not.
+            let _ = stream.resize(rows, columns);
+        }
+        let _terminal = keys.as_ref().and_then(|_| Terminal::of(&id, &stream));
+        let ended = match converse(stream, part, keys, client).await {
             Ok(Some(code)) => note_exec_end(&engine.store, &container, &id, code).await.map_err(Failure::from),
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),
@@ -159,7 +170,7 @@ pub(super) fn inspect(call: &Call, id: &str) -> Answer {
         "OpenStdout": record.attach.stdout,
         "CanRemove": false,
         "ContainerID": container,
-        "DetachKeys": null,
+        "DetachKeys": program.detach_keys,
         "Pid": record.pid,
     }))
 }

@@ -50,7 +50,7 @@ pub(crate) async fn dispatch(call: Call, path: &[&str]) -> Answer {
         ("POST", ["containers", "create"]) => create::create(call).await,
         ("POST", ["containers", "prune"]) => containers::prune(&call).await,
         ("POST", ["commit"]) => containers::commit(call).await,
-        ("DELETE", ["containers", name]) => containers::remove(&call, name).await,
+        ("DELETE", ["containers", name @ ..]) if !name.is_empty() => containers::remove(&call, &name.join("/")).await,
         ("GET", ["containers", name, "json"]) => containers::inspect(&call, name).await,
         ("GET", ["containers", name, "changes"]) => containers::changes(&call, name).await,
         ("GET", ["containers", name, "export"]) => containers::export(&call, name).await,

@@ -52,6 +52,7 @@ struct Pool {
     #[serde(rename = "IPRange")]
     range: Option<String>,
     gateway: Option<String>,
+    auxiliary_addresses: Option<BTreeMap<String, String>>,
 }
 
 pub(super) async fn create(mut call: Call) -> Answer {
@@ -75,6 +76,7 @@ pub(super) async fn create(mut call: Call) -> Answer {
         subnet: some(pool.subnet),
         range: some(pool.range),
         gateway: some(pool.gateway),
+        auxiliary: pool.auxiliary_addresses.unwrap_or_default(),
         internal: internal.unwrap_or_default(),
         options: options.unwrap_or_default(),
         labels: labels.unwrap_or_default(),
@@ -98,38 +100,13 @@ pub(super) async fn prune(call: &Call) -> Answer {
 #[serde(rename_all = "PascalCase", default)]
 struct Member {
     container: String,
-    endpoint_config: Option<Endpoint>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Endpoint {
-    #[serde(rename = "IPAMConfig")]
-    ipam: Option<Addresses>,
-    aliases: Option<Vec<String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Addresses {
-    #[serde(rename = "IPv4Address")]
-    address: Option<String>,
+    endpoint_config: Value,
 }
 
 pub(super) async fn connect(mut call: Call, name: &str) -> Answer {
     let member: Member = call.json().await?;
-    let endpoint = member.endpoint_config.unwrap_or_default();
-    let address = endpoint.ipam.unwrap_or_default().address.filter(|address| !address.is_empty());
-    let parse = |text: String| {
-        text.parse()
-            .map_err(|_| Failure::bad_request(format!("invalid endpoint settings:\ninvalid IPv4 address: {text}")))
-    };
-    let request = ConnectRequest {
-        network: name.to_owned(),
-        container: member.container,
-        address: address.map(parse).transpose()?,
-        aliases: endpoint.aliases.unwrap_or_default(),
-    };
+    let request =
+        ConnectRequest { network: name.to_owned(), container: member.container, settings: member.endpoint_config };
     for warning in connect_network(call.store(), call.root(), &request).await? {
         tracing::warn!(network = name, container = request.container, "{warning}");
     }

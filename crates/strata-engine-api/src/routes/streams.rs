@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use strata_engine::{
-    AttachRequest, AttachStream, EngineError, LogQuery, OutputStream, RemoveContainer, TerminalSize, attach_container,
-    container_logs, parse_event_time, remove_container, resize_container,
+    AttachRequest, AttachStream, DetachKeys, EngineError, LogQuery, OutputStream, RemoveContainer, TerminalSize,
+    attach_container, container_logs, parse_event_time, remove_container, resize_container,
 };
 use strata_model::ErrorKind;
 use strata_store::Store;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::processes::State;
 use crate::answer::{empty, stream};
 use crate::call::{Call, Query};
-use crate::connection::{Client, Part, converse, hijacked};
+use crate::connection::{Client, Framing, Part, converse, hijacked};
 use crate::service::EngineService;
 use crate::status::{Answer, Failure};
 
@@ -37,11 +37,16 @@ pub(super) async fn attach(mut call: Call, name: &str) -> Answer {
     }
     let wants = |name: &str| call.query.is_set(name);
     let part = Part { stdin: wants("stdin"), stdout: wants("stdout"), stderr: wants("stderr"), framing };
+    let keys = match framing {
+        Framing::Raw => Some(DetachKeys::parse(call.query.text("detachKeys").unwrap_or_default())?),
+        Framing::Multiplexed => None,
+    };
     let (logs, is_live) = (wants("logs"), wants("stream"));
     let engine = call.engine.clone();
     let begun = call.store().now();
     hijacked(&mut call, framing, move |client| async move {
-        let attachment = Attachment { engine: &engine, before: &before, part, since: if logs { 0 } else { begun } };
+        let attachment =
+            Attachment { engine: &engine, before: &before, part, keys, since: if logs { 0 } else { begun } };
         if let Err(failure) = attachment.run(client, is_live, logs).await {
             tracing::debug!(error = failure.message, "an attached client was cut off");
         }
@@ -52,6 +57,8 @@ struct Attachment<'a> {
     engine: &'a EngineService,
     before: &'a State,
     part: Part,
+    /// What the client types to leave its terminal.
+    keys: Option<DetachKeys>,
     /// What was written from then on is for the client.
     since: i64,
 }
@@ -99,7 +106,7 @@ impl Attachment<'_> {
     /// Passes everything on until the container ends; nothing when it could not be started.
     async fn converse(&self, stream: Option<AttachStream>, client: Client) -> Result<(), Failure> {
         if let Some(stream) = stream
-            && let Some(code) = converse(stream, self.part, &client.output, client.input).await?
+            && let Some(code) = converse(stream, self.part, self.keys.clone(), client).await?
         {
             self.engine.meetings.ended(&self.before.id, code);
             if self.before.removes {

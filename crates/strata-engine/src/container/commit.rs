@@ -15,7 +15,7 @@ use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
 use strata_store::{ChunkWriter, IngestedLayer, Lease, NewImage, Store, StoreError};
 
 use super::changes::is_made_by_runtime;
-use super::document::ContainerDocument;
+use super::document::{Config, ContainerDocument};
 use super::find::find_ready;
 use super::root::container_image;
 use super::tree::{TreeTar, open_root, walk};
@@ -35,6 +35,8 @@ pub struct CommitRequest {
     pub author: String,
     /// A comment.
     pub message: String,
+    /// What it is to run, completed by what the container runs; `None` is just that.
+    pub config: Option<Config>,
     /// Dockerfile instructions to apply to the configuration.
     pub changes: Vec<String>,
     /// Whether the container stands still meanwhile.
@@ -51,7 +53,13 @@ pub async fn commit_container(store: &Store, root: &Path, text: &str, request: &
     let row = find_ready(&*store.read().await?, text).await?;
     let document = ContainerDocument::parse(&row)?;
     let base = container_image(store, &row).await?;
-    let mut container = image_part(&document);
+    let mut container = image_part(&document.config);
+    if let Some(mut config) = request.config.clone() {
+        let own = serde_json::from_value(Value::Object(container))
+            .map_err(|cause| EngineError::invalid(format!("container configuration: {cause}")))?;
+        merge::complete(&mut config, &own)?;
+        container = image_part(&config);
+    }
     for change in &request.changes {
         apply_change(&mut container, change)?;
     }
@@ -166,7 +174,7 @@ fn write_layer<W: Write>(upper: &Path, out: W) -> io::Result<W> {
 }
 
 /// What of a container's configuration an image has.
-fn image_part(document: &ContainerDocument) -> Map<String, Value> {
+fn image_part(config: &Config) -> Map<String, Value> {
     const KEYS: &[&str] = &[
         "User",
         "ExposedPorts",
@@ -181,7 +189,7 @@ fn image_part(document: &ContainerDocument) -> Map<String, Value> {
         "StopSignal",
         "Shell",
     ];
-    let Value::Object(all) = json!(document.config) else { return Map::new() };
+    let Value::Object(all) = json!(config) else { return Map::new() };
     let is_set = |value: &Value| !matches!(value, Value::Null) && value != "" && *value != json!({});
     all.into_iter().filter(|(key, value)| KEYS.contains(&key.as_str()) && is_set(value)).collect()
 }

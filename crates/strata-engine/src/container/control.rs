@@ -1,6 +1,7 @@
 //! What is done to a container's process through its supervisor: `stop`, `kill`, `pause`, `unpause`, `wait`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
 use strata_store::{ContainerRow, Store, fault};
@@ -8,6 +9,10 @@ use strata_store::{ContainerRow, Store, fault};
 use super::find::find_ready;
 use super::{container_directory, container_event, signals};
 use crate::{EngineError, Result};
+
+const KILL: i32 = 9;
+/// How long it is waited for the end of a container that was killed.
+const END_OF_KILLED: Duration = Duration::from_secs(10);
 
 /// Something to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +78,15 @@ pub async fn control_container(store: &Store, root: &Path, text: &str, action: &
         ContainerAction::Pause => Do::Pause,
         ContainerAction::Unpause => Do::Unpause,
     };
+    let is_killed = matches!(request, Do::Signal(KILL));
     blocking(move || request.on(&directory)).await?;
-    note(store, action.word(), &row).await
+    note(store, action.word(), &row).await?;
+    if is_killed {
+        // As docker: who killed it finds it dead. One that the kernel does not let go is not waited for without end, and
+        // one that is removed at its end may be gone.
+        let _ = tokio::time::timeout(END_OF_KILLED, wait_container(store, root, &row.id)).await;
+    }
+    Ok(())
 }
 
 pub(super) async fn note(store: &Store, word: &str, row: &ContainerRow) -> Result<()> {
@@ -133,7 +145,6 @@ pub async fn wait_container(store: &Store, root: &Path, text: &str) -> Result<i3
 
 /// Ends a container at once and for good.
 pub(super) async fn end_now(directory: &Path) -> Result<()> {
-    const KILL: i32 = 9;
     let directory = directory.to_owned();
     blocking(move || Do::Stop(Some(KILL), Some(0)).on(&directory)).await
 }

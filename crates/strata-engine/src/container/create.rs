@@ -59,6 +59,7 @@ pub async fn create_container(store: &Store, root: &Path, request: CreateRequest
     let CreateRequest { mut config, mut host_config, networks, .. } = request;
     merge::complete(&mut config, &documents.config.value().config)?;
     set_defaults(&id, &mut config, &mut host_config)?;
+    let networks = all_networks(&*txn, &host_config, networks).await?;
     check_networks(&*txn, &host_config, &networks).await?;
     let planned = mounts::plan(&*txn, root, &host_config, config.volumes.as_ref(), store.now()).await?;
     let volumes = planned.volumes();
@@ -212,19 +213,31 @@ fn check(host: &HostConfig) -> Result<()> {
     Ok(())
 }
 
+/// The networks by their names, with the one of the mode.
+async fn all_networks(
+    txn: &dyn ReadTxn,
+    host: &HostConfig,
+    asked: BTreeMap<String, Value>,
+) -> Result<BTreeMap<String, Value>> {
+    let mut networks = BTreeMap::new();
+    for (text, settings) in asked {
+        networks.insert(network::network_name(txn, &text).await?, settings);
+    }
+    if !host.network_mode.starts_with("container:") {
+        networks.entry(network::network_name(txn, &host.network_mode).await?).or_default();
+    }
+    Ok(networks)
+}
+
 /// Aliases and addresses belong to networks that somebody made; links to containers that are there.
 async fn check_networks(txn: &dyn ReadTxn, host: &HostConfig, networks: &BTreeMap<String, Value>) -> Result<()> {
     for (name, settings) in networks {
         let is_users = !network::is_predefined(name) && !name.starts_with("container:");
-        let asks_for = |field: &str| settings.get(field).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-        if asks_for("Aliases") && !is_users {
+        let place = network::EndpointDocument::of_settings(settings, 0)?;
+        if !place.aliases.is_empty() && !is_users {
             return Err(EngineError::invalid("network-scoped aliases are only supported for user-defined networks"));
         }
-        let Some(address) = settings.pointer("/IPAMConfig/IPv4Address").and_then(Value::as_str) else { continue };
-        if address.parse::<std::net::Ipv4Addr>().is_err() {
-            return Err(EngineError::invalid(format!("invalid IPv4 address: {address}")));
-        }
-        if !is_users {
+        if place.wanted.is_some() && !is_users {
             let message = "user specified IP address is supported on user defined networks only";
             return Err(EngineError::invalid(message));
         }

@@ -11,7 +11,7 @@ use super::list::container_size;
 use super::{container_directory, find_container};
 use crate::Result;
 use crate::inspect::nanosecond_time;
-use crate::network::container_networks;
+use crate::network::{container_networks, parse_link};
 
 /// Everything about a container; with its sizes if `with_size`.
 ///
@@ -62,7 +62,7 @@ fn whole(
     add("ProcessLabel", json!(""));
     add("AppArmorProfile", json!(""));
     add("ExecIDs", super::exec::exec_ids(&directory));
-    add("HostConfig", host_config(&document.host_config));
+    add("HostConfig", host_config(&document.host_config, &row.name));
     let layers = json!({ "UpperDir": file("upper"), "WorkDir": file("work"), "MergedDir": file("rootfs") });
     add("GraphDriver", json!({ "Data": layers, "Name": "strata" }));
     if let Some((writable, total)) = sizes {
@@ -121,7 +121,7 @@ pub fn state_json(state: &ContainerState, phase: ContainerPhase) -> Value {
 }
 
 /// How a container runs, with what docker shows of settings that are not there or were not given.
-fn host_config(given: &HostConfig) -> Value {
+fn host_config(given: &HostConfig, name: &str) -> Value {
     let mut shown = json!({
         "BlkioDeviceReadBps": [], "BlkioDeviceReadIOps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceWriteIOps": [],
         "BlkioWeightDevice": [], "CpuCount": 0, "CpuPercent": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
@@ -134,6 +134,13 @@ fn host_config(given: &HostConfig) -> Value {
                 shown.insert(key, value);
             }
         }
+    }
+    if let Some(links) = &given.links {
+        let whole = |link: &String| {
+            let (other, alias) = parse_link(link);
+            format!("/{other}:/{name}/{alias}")
+        };
+        shown["Links"] = links.iter().map(whole).collect();
     }
     shown
 }

@@ -79,9 +79,10 @@ async fn start_ready(
     }
     let shared = shared_namespaces(store, root, &document.host_config).await?;
     make_bind_sources(&document)?;
-    let document = volume::prepare_volumes(store, root, &row, &document, None).await?;
+    let mut document = volume::prepare_volumes(store, root, &row, &document, None).await?;
     let mount = root_plan(store, root, &row).await?;
     let network = prepare_network(store, root, &row).await?;
+    document.config.env.get_or_insert_default().splice(..0, network.environment.iter().cloned());
     let mut spec = configuration(&document, &directory, &shared)?;
     spec.set_hooks(network_hooks(&directory, &network)?);
     let plan = supervisor_plan(root, &row, &document, mount)?;

@@ -1,9 +1,8 @@
 //! `network connect` and `disconnect`: the row first, then the running container's interfaces.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use strata_network::{NetworkPlan, connect, disconnect};
 use strata_store::{ContainerRow, Store, fault};
 
@@ -22,10 +21,8 @@ pub struct ConnectRequest {
     pub network: String,
     /// The container.
     pub container: String,
-    /// The address that it shall have there.
-    pub address: Option<Ipv4Addr>,
-    /// Further names that it shall have there.
-    pub aliases: Vec<String>,
+    /// Its place there, as docker's API has it: `Aliases`, `Links`, `IPAMConfig`, `MacAddress`.
+    pub settings: Value,
 }
 
 /// Puts a container into a network; a running one at once. Returns warnings.
@@ -42,22 +39,24 @@ pub async fn connect_network(store: &Store, root: &Path, request: &ConnectReques
         name => find_network(&*txn, name).await?,
     };
     let joined = txn.endpoints_of_container(&container.id).await?;
+    let directory = container_directory(root, &container.id);
     if joined.iter().any(|endpoint| endpoint.network == network.id) {
-        return Err(EngineError::Refused {
-            message: format!("endpoint with name {} already exists in network {}", container.name, network.name),
-        });
+        if running(&directory)?.is_some() {
+            return Err(EngineError::Refused {
+                message: format!("endpoint with name {} already exists in network {}", container.name, network.name),
+            });
+        }
+        txn.delete_endpoint(&network.id, &container.id).await?;
     }
-    let place =
-        EndpointDocument { number: next_number(&joined)?, wanted: request.address, aliases: request.aliases.clone() };
+    let place = EndpointDocument::of_settings(&request.settings, next_number(&joined)?)?;
     let row = place.row(&network.id, &container.id, None);
     txn.put_endpoint(&row).await?;
     let (_, endpoint) = settle(&mut *txn, root, &container, &network, row).await?;
-    remember(&mut *txn, &container, &network.name, Some(json!({ "Aliases": request.aliases }))).await?;
+    remember(&mut *txn, &container, &network.name, Some(request.settings.clone())).await?;
     txn.insert_event(&network_event(store.now(), "connect", &network, Some(&container))).await?;
     txn.commit().await?;
     fault::point("network-connected");
 
-    let directory = container_directory(root, &container.id);
     let Some(pid) = running(&directory)? else { return Ok(Vec::new()) };
     let warnings = connect(&container.id, &endpoint, pid)?;
     change_plan(&directory, |plan| plan.endpoints.push(endpoint))?;
@@ -73,7 +72,9 @@ pub async fn disconnect_network(store: &Store, root: &Path, network: &str, conta
     let mut txn = store.write("disconnecting a container").await?;
     let container = find_container(&*txn, container).await?;
     let network = find_network(&*txn, network).await?;
-    if !txn.delete_endpoint(&network.id, &container.id).await? {
+    // Before its first start it only has a wish.
+    let was_there = txn.delete_endpoint(&network.id, &container.id).await?;
+    if !was_there && !ContainerDocument::parse(&container)?.networks.contains_key(&network.name) {
         return Err(EngineError::Refused {
             message: format!("container {} is not connected to network {}", container.id, network.name),
         });
@@ -119,11 +120,6 @@ async fn remember(
         Some(settings) => drop(document.networks.insert(network.to_owned(), settings)),
         None => {
             document.networks.remove(network);
-            if document.host_config.network_mode == network {
-                // The first of those that are left leads out; without any it is alone.
-                let next = document.networks.keys().next().cloned();
-                document.host_config.network_mode = next.unwrap_or_else(|| "none".to_owned());
-            }
         }
     }
     let row = ContainerRow { document: document.to_text(), ..container.clone() };

@@ -32,6 +32,8 @@ pub struct CreateNetwork {
     pub range: Option<String>,
     /// This machine's address on it; `None` for the first.
     pub gateway: Option<String>,
+    /// Addresses that no container gets, by what has them.
+    pub auxiliary: BTreeMap<String, String>,
     /// Whether nothing leaves it.
     pub internal: bool,
     /// Options of the driver.
@@ -63,16 +65,10 @@ fn check(request: &CreateNetwork) -> Result<()> {
             message: format!("could not find plugin {} in v1 plugin registry: plugin not found", request.driver),
         });
     }
-    let mut characters = request.name.chars();
-    let is_fine = characters.next().is_some_and(|first| first.is_ascii_alphanumeric())
-        && characters.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-    if !is_fine {
-        return Err(EngineError::invalid(format!(
-            "invalid network name {:?}: only \"[a-zA-Z0-9][a-zA-Z0-9_.-]*\" is allowed",
-            request.name
-        )));
+    match request.name.trim().is_empty() {
+        true => Err(EngineError::invalid(format!("invalid name: {}", request.name))),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// The default network's row, made when it is not there.
@@ -113,7 +109,13 @@ async fn addresses(txn: &dyn ReadTxn, id: &str, request: CreateNetwork) -> Resul
     if !subnet.contains(&gateway) {
         return Err(EngineError::invalid(format!("no matching subnet for gateway {gateway}")));
     }
+    let auxiliary = request.auxiliary.iter().map(|(name, text)| match text.parse() {
+        Ok(address) if subnet.contains(&address) => Ok((name.clone(), address)),
+        Ok(address) => Err(EngineError::invalid(format!("no matching subnet for aux-address {address}"))),
+        Err(_) => Err(EngineError::invalid(format!("invalid auxiliary address: {text}"))),
+    });
     Ok(NetworkDocument {
+        auxiliary: auxiliary.collect::<Result<_>>()?,
         bridge: bridge_name(&request, id)?,
         subnet,
         is_chosen: request.subnet.is_none() && request.gateway.is_none(),

@@ -6,10 +6,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use strata_network::Bridge;
+use strata_network::{Bridge, hardware_address};
 use strata_store::{EndpointRow, NetworkRow, StoreError};
 
-use crate::Result;
+use crate::{EngineError, Result};
 
 /// The settings of a network that is a bridge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct NetworkDocument {
     pub range: Option<Ipv4Net>,
     /// This machine's address on it.
     pub gateway: Ipv4Addr,
+    /// Addresses that no container gets, by what has them.
+    #[serde(default)]
+    pub auxiliary: BTreeMap<String, Ipv4Addr>,
     /// Whether nothing leaves it.
     pub internal: bool,
     /// The largest packet, in bytes.
@@ -62,6 +65,10 @@ pub(crate) struct EndpointDocument {
     pub(crate) wanted: Option<Ipv4Addr>,
     /// Further names.
     pub(crate) aliases: Vec<String>,
+    /// The hardware address that was asked for.
+    pub(crate) hardware: Option<[u8; 6]>,
+    /// What it calls others there: `NAME:ALIAS`.
+    pub(crate) links: Vec<String>,
 }
 
 impl EndpointDocument {
@@ -70,14 +77,31 @@ impl EndpointDocument {
     }
 
     /// Out of what docker's API calls endpoint settings.
-    pub(crate) fn of_settings(settings: &Value, number: u32) -> EndpointDocument {
-        let wanted = settings.pointer("/IPAMConfig/IPv4Address").and_then(Value::as_str);
-        let aliases = settings.get("Aliases").and_then(Value::as_array);
-        EndpointDocument {
+    ///
+    /// # Errors
+    /// `Invalid` for addresses that are none.
+    pub(crate) fn of_settings(settings: &Value, number: u32) -> Result<EndpointDocument> {
+        let text = |place: &str| settings.pointer(place).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let texts = |key: &str| -> Vec<String> {
+            let list = settings.get(key).and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        let bad = |what: &str, text: &str| EngineError::invalid(format!("invalid {what} address: {text}"));
+        let wanted = text("/IPAMConfig/IPv4Address");
+        let hardware = text("/MacAddress");
+        Ok(EndpointDocument {
             number,
-            wanted: wanted.and_then(|address| address.parse().ok()),
-            aliases: aliases.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
-        }
+            wanted: wanted.map(|text| text.parse().map_err(|_| bad("IPv4", text))).transpose()?,
+            aliases: texts("Aliases"),
+            hardware: hardware.map(|text| parse_hardware(text).ok_or_else(|| bad("MAC", text))).transpose()?,
+            links: texts("Links"),
+        })
+    }
+
+    /// The interface's hardware address where it has this address.
+    pub(crate) fn hardware_text(&self, address: Ipv4Addr) -> String {
+        let bytes = self.hardware.unwrap_or_else(|| hardware_address(address));
+        bytes.map(|byte| format!("{byte:02x}")).join(":")
     }
 
     pub(crate) fn row(&self, network: &str, container: &str, address: Option<Ipv4Addr>) -> EndpointRow {
@@ -88,6 +112,13 @@ impl EndpointDocument {
             document: serde_json::to_string(self).unwrap_or_default(),
         }
     }
+}
+
+/// `02:42:ac:11:00:02`, also with `-`.
+fn parse_hardware(text: &str) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> =
+        text.split([':', '-']).map(|byte| u8::from_str_radix(byte, 16).ok().filter(|_| byte.len() == 2)).collect();
+    bytes?.try_into().ok()
 }
 
 fn parse<T: serde::de::DeserializeOwned>(text: &str, what: impl FnOnce() -> String) -> Result<T> {

@@ -25,6 +25,21 @@ pub async fn find_network(txn: &dyn ReadTxn, text: &str) -> Result<NetworkRow> {
     }
 }
 
+/// The name of the network that a text means; one that is not there is as it was called.
+///
+/// # Errors
+/// `Invalid` when several IDs begin so.
+pub(crate) async fn network_name(txn: &dyn ReadTxn, text: &str) -> Result<String> {
+    if is_predefined(text) {
+        return Ok(text.to_owned());
+    }
+    match find_network(txn, text).await {
+        Ok(row) => Ok(row.name),
+        Err(EngineError::NotFound { .. }) => Ok(text.to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Refuses what cannot be done to the networks that are always there.
 pub(super) fn refuse_predefined(name: &str, what: &str) -> Result<()> {
     if is_predefined(name) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
-use strata_network::{hardware_address, state};
+use strata_network::state;
 use strata_store::{ContainerRow, ReadTxn, Store};
 
 use super::document::{EndpointDocument, NetworkDocument};
@@ -34,17 +34,18 @@ pub async fn inspect_network(store: &Store, root: &Path, text: &str) -> Result<V
         let Some(container) = txn.container(&endpoint.container).await? else { continue };
         let runs = strata_runtime::state(&container_directory(root, &container.id))?.pid != 0;
         if let (true, Some(address), Some(document)) = (runs, &endpoint.address, &network.document) {
-            containers.insert(container.id.clone(), member(&container, address, document));
+            let place = EndpointDocument::parse(&endpoint)?;
+            containers.insert(container.id.clone(), member(&container, address, document, &place));
         }
     }
     Ok(whole(&network, containers))
 }
 
-fn member(container: &ContainerRow, address: &str, document: &NetworkDocument) -> Value {
+fn member(container: &ContainerRow, address: &str, document: &NetworkDocument, place: &EndpointDocument) -> Value {
     json!({
         "Name": container.name,
         "EndpointID": endpoint_id(&container.id, &document.bridge),
-        "MacAddress": hardware_text(address),
+        "MacAddress": hardware_text(place, address),
         "IPv4Address": format!("{address}/{}", document.subnet.prefix_len()),
         "IPv6Address": "",
     })
@@ -55,9 +56,8 @@ fn endpoint_id(container: &str, bridge: &str) -> String {
     strata_model::Digest::of(format!("{container} {bridge}").as_bytes()).hex()
 }
 
-fn hardware_text(address: &str) -> String {
-    let bytes = address.parse().map(hardware_address).unwrap_or_default();
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
+fn hardware_text(place: &EndpointDocument, address: &str) -> String {
+    address.parse().map(|address| place.hardware_text(address)).unwrap_or_default()
 }
 
 impl NetworkInfo {
@@ -76,6 +76,9 @@ fn whole(network: &NetworkInfo, containers: Map<String, Value>) -> Value {
             pool.insert("IPRange".to_owned(), json!(range.to_string()));
         }
         pool.insert("Gateway".to_owned(), json!(document.gateway.to_string()));
+        if !document.auxiliary.is_empty() {
+            pool.insert("AuxiliaryAddresses".to_owned(), json!(document.auxiliary));
+        }
         Value::Object(pool)
     });
     json!({
@@ -111,10 +114,8 @@ pub async fn container_networks(
 ) -> Result<Value> {
     let mut networks = Map::new();
     let mode = document.host_config.network_mode.as_str();
-    let asked = document.networks.keys().map(String::as_str).chain(std::iter::once(mode));
-    for name in asked.filter(|name| !name.starts_with("container:")) {
-        let settings = document.networks.get(name).cloned().unwrap_or_default();
-        networks.insert(name.to_owned(), endpoint(&settings, None));
+    for (name, settings) in &document.networks {
+        networks.insert(name.clone(), endpoint(settings, None));
     }
     for place in txn.endpoints_of_container(&row.id).await? {
         let network = find_network(txn, &place.network).await?;
@@ -165,7 +166,7 @@ fn endpoint(settings: &Value, at: Option<&Place<'_>>) -> Value {
     });
     json!({
         "IPAMConfig": given("IPAMConfig"), "Links": given("Links"), "Aliases": given("Aliases"),
-        "MacAddress": if address.is_empty() { String::new() } else { hardware_text(&address) },
+        "MacAddress": running.map(|at| hardware_text(at.place, &address)).unwrap_or_default(),
         "DriverOpts": given("DriverOpts"), "GwPriority": 0,
         "NetworkID": at.map_or("", |at| at.id),
         "EndpointID": running.map(|at| endpoint_id(&at.row.id, &at.document.bridge)).unwrap_or_default(),

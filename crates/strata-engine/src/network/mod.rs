@@ -24,8 +24,10 @@ use strata_store::{ContainerRow, EventRow, NetworkRow};
 
 pub use connect::{ConnectRequest, connect_network, disconnect_network};
 pub use create::{CreateNetwork, create_network};
+pub(crate) use document::EndpointDocument;
 pub use document::NetworkDocument;
 pub use find::find_network;
+pub(crate) use find::network_name;
 pub use inspect::{container_networks, inspect_network};
 pub use list::{NetworkFilter, NetworkInfo, list_networks};
 pub(crate) use place::parse_link;

@@ -11,10 +11,10 @@ use strata_store::{ContainerRow, EndpointRow, NetworkRow, Store, WriteTxn};
 
 use super::create::{claimed, default_network};
 use super::document::{EndpointDocument, NetworkDocument};
-use super::find::find_network;
+use super::find::{find_network, network_name};
 use super::ports::published_ports;
 use super::{DEFAULT, members_directory};
-use crate::container::{ContainerDocument, find_container, is_root_of_machine, short_id};
+use crate::container::{ContainerDocument, find_container, is_root_of_machine, link_environment, short_id};
 use crate::{EngineError, Result};
 
 const HOST_RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -31,6 +31,8 @@ pub struct NetworkSetup {
     pub hosts: String,
     /// The text of its `/etc/resolv.conf`.
     pub resolv_conf: String,
+    /// Variables that tell of linked containers.
+    pub environment: Vec<String>,
 }
 
 /// Gives a container its addresses and says what is to be set up. Can be repeated: addresses stay.
@@ -46,12 +48,12 @@ pub async fn prepare_network(store: &Store, root: &Path, row: &ContainerRow) -> 
             let extra = extra_hosts(&document, None)?;
             let lines: String = extra.iter().map(|(name, address)| format!("{address}\t{name}\n")).collect();
             let (_, resolv_conf) = resolver_text(&document, false, true)?;
-            Ok(NetworkSetup { plan: None, hosts: text + &lines, resolv_conf })
+            Ok(NetworkSetup { plan: None, hosts: text + &lines, resolv_conf, environment: Vec::new() })
         }
         "none" => {
             let (_, resolv_conf) = resolver_text(&document, false, false)?;
             let hosts = hosts(&extra_hosts(&document, None)?, &[]);
-            Ok(NetworkSetup { plan: None, hosts, resolv_conf })
+            Ok(NetworkSetup { plan: None, hosts, resolv_conf, environment: Vec::new() })
         }
         mode => match mode.strip_prefix("container:") {
             Some(other) => share_with(store, root, other).await,
@@ -67,7 +69,8 @@ async fn share_with(store: &Store, root: &Path, other: &str) -> Result<NetworkSe
     let other = find_container(&*txn, other).await?;
     let directory = crate::container::container_directory(root, &other.id);
     let text = |name: &str| read_if_there(directory.join(name));
-    Ok(NetworkSetup { plan: None, hosts: text("hosts")?, resolv_conf: text("resolv.conf")? })
+    let (hosts, resolv_conf) = (text("hosts")?, text("resolv.conf")?);
+    Ok(NetworkSetup { plan: None, hosts, resolv_conf, environment: Vec::new() })
 }
 
 /// Without the right to make bridges, one container cannot reach another.
@@ -89,7 +92,7 @@ fn user_mode(row: &ContainerRow, document: &ContainerDocument) -> Result<Network
         name_servers,
     };
     let hosts = hosts(&extra_hosts(document, None)?, &[(Ipv4Addr::LOCALHOST.into(), own_names(row, document))]);
-    Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf })
+    Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf, environment: Vec::new() })
 }
 
 async fn attach_to_bridges(
@@ -114,24 +117,35 @@ async fn attach_to_bridges(
     let gateway = endpoints.first().map(|endpoint| endpoint.gateway);
     let own: Vec<(IpAddr, Vec<String>)> =
         endpoints.iter().map(|endpoint| (endpoint.address.into(), own_names(row, document))).collect();
-    let links = linked(store, root, row, document, endpoints.first()).await?;
-    let hosts = hosts(&extra_hosts(document, gateway)?, &[links, own].concat());
+    let linked = match document.host_config.network_mode.as_str() {
+        DEFAULT => linked(store, root, row, document, endpoints.first()).await?,
+        // The resolver knows them.
+        _ => Linked::default(),
+    };
+    let hosts = hosts(&extra_hosts(document, gateway)?, &[linked.hosts, own].concat());
     let ports = published_ports(document)?;
     let plan = NetworkPlan { container: row.id.clone(), mode: Mode::Bridge, endpoints, ports, resolver, name_servers };
-    Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf })
+    Ok(NetworkSetup { plan: Some(plan), hosts, resolv_conf, environment: linked.environment })
 }
 
-/// The addresses of linked containers on the container's first network, with their names: alias, ID, name, as docker writes
-/// them.
+/// What a container is told of those that it is linked with.
+#[derive(Default)]
+struct Linked {
+    /// Their addresses on its first network, with their names: alias, ID, name, as docker writes them.
+    hosts: Vec<(IpAddr, Vec<String>)>,
+    /// Variables.
+    environment: Vec<String>,
+}
+
 async fn linked(
     store: &Store,
     root: &Path,
     row: &ContainerRow,
     document: &ContainerDocument,
     first: Option<&Endpoint>,
-) -> Result<Vec<(IpAddr, Vec<String>)>> {
+) -> Result<Linked> {
     let txn = store.read().await?;
-    let mut found = Vec::new();
+    let mut found = Linked::default();
     for link in document.host_config.links.iter().flatten() {
         let (name, alias) = parse_link(link);
         let other = find_container(&*txn, name).await?;
@@ -149,7 +163,9 @@ async fn linked(
         })?;
         let mut names = vec![alias.to_owned(), short_id(&other.id).to_owned(), other.name.clone()];
         names.dedup();
-        found.push((address, names));
+        found.hosts.push((address, names));
+        let theirs = ContainerDocument::parse(&other)?;
+        found.environment.extend(link_environment(&row.name, alias, &theirs, address));
     }
     Ok(found)
 }
@@ -163,10 +179,10 @@ pub(crate) fn parse_link(text: &str) -> (&str, &str) {
 
 /// Puts a container into the networks that it was made for: the one of its mode first.
 async fn join_asked(txn: &mut dyn WriteTxn, now: i64, row: &ContainerRow, document: &ContainerDocument) -> Result<()> {
-    let mode = document.host_config.network_mode.as_str();
-    let others = document.networks.keys().map(String::as_str).filter(|name| *name != mode);
-    for name in std::iter::once(mode).chain(others) {
-        let network = match name {
+    let mode = network_name(txn, &document.host_config.network_mode).await?;
+    let (first, others): (Vec<_>, Vec<_>) = document.networks.iter().partition(|(name, _)| **name == mode);
+    for (name, settings) in first.into_iter().chain(others) {
+        let network = match name.as_str() {
             DEFAULT => default_network(txn, now).await?,
             name => find_network(txn, name).await?,
         };
@@ -174,8 +190,10 @@ async fn join_asked(txn: &mut dyn WriteTxn, now: i64, row: &ContainerRow, docume
         if joined.iter().any(|endpoint| endpoint.network == network.id) {
             continue;
         }
-        let settings = document.networks.get(name).cloned().unwrap_or_default();
-        let place = EndpointDocument::of_settings(&settings, next_number(&joined)?);
+        let mut place = EndpointDocument::of_settings(settings, next_number(&joined)?)?;
+        if *name == mode && mode != DEFAULT {
+            place.links.extend(document.host_config.links.iter().flatten().cloned());
+        }
         txn.put_endpoint(&place.row(&network.id, &row.id, None)).await?;
     }
     Ok(())
@@ -220,6 +238,13 @@ pub(super) async fn settle(
         members: members_directory(root, &network.id),
         internal: settings.internal,
         mtu: settings.mtu,
+        hardware: place.hardware,
+        links: place
+            .links
+            .iter()
+            .map(|link| parse_link(link))
+            .map(|(name, alias)| (alias.into(), name.into()))
+            .collect(),
     };
     Ok((place.number, endpoint))
 }
@@ -234,6 +259,7 @@ async fn free_address(
     let mut taken: BTreeSet<Ipv4Addr> =
         given.iter().filter_map(|other| other.address.as_deref()?.parse().ok()).collect();
     taken.insert(settings.gateway);
+    taken.extend(settings.auxiliary.values());
     match place.wanted {
         Some(wanted) if !settings.subnet.contains(&wanted) => {
             Err(EngineError::invalid(format!("no configured subnet or ip-range contain the IP address {wanted}")))

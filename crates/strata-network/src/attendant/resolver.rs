@@ -125,7 +125,7 @@ impl Resolver {
             return None;
         }
         let plan = NetworkPlan::read(&self.directory).ok()?;
-        if let Some(answer) = own_answer(&message, &members(&plan)) {
+        if let Some(answer) = own_answer(&message, &members(&plan), &links(&plan)) {
             return answer.to_vec().ok();
         }
         for server in &plan.name_servers {
@@ -143,11 +143,16 @@ fn members(plan: &NetworkPlan) -> Vec<Member> {
     directories.flat_map(|directory: &Path| Member::all(directory).unwrap_or_default()).collect()
 }
 
+/// What the container calls members of its networks besides their names: alias and name.
+fn links(plan: &NetworkPlan) -> Vec<(String, String)> {
+    plan.endpoints.iter().flat_map(|endpoint| endpoint.links.iter().cloned()).collect()
+}
+
 /// What the network itself knows: the addresses of a member's name, the name of a member's address.
 ///
 /// A name that is a member's has no addresses of IPv6: the answer is empty, not "no such name". `None` when it is not the
 /// network's to say.
-fn own_answer(question: &Message, members: &[Member]) -> Option<Message> {
+fn own_answer(question: &Message, members: &[Member], links: &[(String, String)]) -> Option<Message> {
     let [query] = question.queries.as_slice() else { return None };
     let asked = query.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
     let record = |data| Record::from_rdata(query.name().clone(), TIME_TO_LIVE, data);
@@ -159,9 +164,12 @@ fn own_answer(question: &Message, members: &[Member]) -> Option<Message> {
             vec![record(RData::PTR(PTR(name)))]
         }
         kind => {
+            let linked = links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(&asked));
+            let meant: Vec<&str> = linked.map(|(_, name)| name.as_str()).chain([asked.as_str()]).collect();
+            let is_meant = |name: &String| meant.iter().any(|meant| name.eq_ignore_ascii_case(meant));
             let named: Vec<Ipv4Addr> = members
                 .iter()
-                .filter(|member| member.names.iter().any(|name| name.eq_ignore_ascii_case(&asked)))
+                .filter(|member| member.names.iter().any(is_meant))
                 .map(|member| member.address)
                 .collect();
             if named.is_empty() {
@@ -250,11 +258,12 @@ mod tests {
     fn members_are_found_by_every_name_and_by_address() {
         let members = [member("10.0.0.2", &["web", "www"]), member("10.0.0.3", &["db", "www"])];
         let addresses = |name: &str, kind| {
-            own_answer(&question(name, kind), &members)
+            own_answer(&question(name, kind), &members, &[("store".to_owned(), "db".to_owned())])
                 .map(|answer| answer.answers.iter().map(|record| record.data.to_string()).collect::<Vec<_>>())
         };
         assert_eq!(addresses("web.", RecordType::A), Some(vec!["10.0.0.2".to_owned()]));
         assert_eq!(addresses("WWW", RecordType::A), Some(vec!["10.0.0.2".to_owned(), "10.0.0.3".to_owned()]));
+        assert_eq!(addresses("Store", RecordType::A), Some(vec!["10.0.0.3".to_owned()]));
         assert_eq!(addresses("db", RecordType::AAAA), Some(Vec::new()));
         assert_eq!(addresses("elsewhere.example.", RecordType::A), None);
         assert_eq!(addresses("3.0.0.10.in-addr.arpa.", RecordType::PTR), Some(vec!["db".to_owned()]));
@@ -263,7 +272,8 @@ mod tests {
 
     #[test]
     fn an_answer_repeats_the_question() {
-        let answer = own_answer(&question("web.", RecordType::A), &[member("10.0.0.2", &["web"])]).expect("an answer");
+        let members = [member("10.0.0.2", &["web"])];
+        let answer = own_answer(&question("web.", RecordType::A), &members, &[]).expect("an answer");
         assert_eq!((answer.metadata.id, answer.queries.len()), (7, 1));
         assert_eq!(failure(&question("x.", RecordType::A)).metadata.response_code, ResponseCode::ServFail);
     }

@@ -168,6 +168,8 @@ impl<'a> Container<'a> {
             members: machine.directory.path().join("members-strata0"),
             internal: false,
             mtu: 1500,
+            hardware: None,
+            links: Vec::new(),
         };
         let plan = NetworkPlan {
             container: id,

@@ -2,9 +2,8 @@
 
 use strata_engine::{AttachRequest, ContainerDocument, attach_container, find_container};
 
-use super::detach_keys::{self, DetachKeys};
 use super::run::{ended, remove_after};
-use super::session::{End, Session, check_terminal, detached};
+use super::session::{DETACH_KEYS_HELP, End, Session, check_terminal, detach_keys, detached};
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags, RunsOn};
 use crate::context::Context;
 use crate::report::{Failure, Outcome};
@@ -19,7 +18,7 @@ pub(super) fn definition() -> CommandDefinition {
     CommandDefinition { runs_on: RunsOn::WorkersUntilItEnds, ..command }
         .arity(Arity::Exactly(1))
         .with_all_ids()
-        .flag("detach-keys", FlagKind::Text("string"), detach_keys::HELP)
+        .flag("detach-keys", FlagKind::Text("string"), DETACH_KEYS_HELP)
         .flag("no-stdin", FlagKind::Bool, "Do not attach STDIN")
         .flag_with_default("sig-proxy", FlagKind::Bool, "true", "Proxy all received signals to the process")
         .examples(&[("attach --no-stdin web", "What it writes; Ctrl-C ends it")])
@@ -34,7 +33,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         stdin: takes_input && document.config.open_stdin,
         terminal: document.config.tty,
         forwards_signals: forwards_signals(flags) && !document.config.tty,
-        detach_keys: DetachKeys::of(context, flags.text("detach-keys"))?,
+        detach_keys: detach_keys(context, flags.text("detach-keys"))?,
         redraws: true,
     };
     let removes = document.host_config.auto_remove;

@@ -28,6 +28,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let arguments = flags.arguments();
     let reference = arguments.get(1).filter(|name| !name.is_empty()).map(|name| parse_target(name)).transpose()?;
     let request = CommitRequest {
+        config: None,
         reference,
         author: flags.text("author").unwrap_or_default(),
         message: flags.text("message").unwrap_or_default(),

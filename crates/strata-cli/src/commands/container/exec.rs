@@ -4,10 +4,9 @@ use strata_engine::{
     AttachRequest, EngineError, ExecSpec, RuntimeError, TerminalSize, create_exec, note_exec_end, start_exec,
 };
 
-use super::detach_keys::{self, DetachKeys};
 use super::options::environment;
 use super::run::ended;
-use super::session::{End, Session, check_terminal, detached};
+use super::session::{DETACH_KEYS_HELP, End, Session, check_terminal, detach_keys, detached};
 use crate::command_line::{Arity, CommandDefinition, FlagKind, Flags, RunsOn};
 use crate::context::Context;
 use crate::output::terminal_size;
@@ -24,7 +23,7 @@ pub(super) fn definition() -> CommandDefinition {
         .arity(Arity::AtLeast(2))
         .options_first()
         .flag("d/detach", FlagKind::Bool, "Detached mode: run command in the background")
-        .flag("detach-keys", FlagKind::Text("string"), detach_keys::HELP)
+        .flag("detach-keys", FlagKind::Text("string"), DETACH_KEYS_HELP)
         .flag("e/env", FlagKind::Texts("list"), "Set environment variables")
         .flag("env-file", FlagKind::Texts("list"), "Read in a file of environment variables")
         .flag("i/interactive", FlagKind::Bool, "Keep STDIN open even if not attached")
@@ -45,6 +44,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let size = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
     let screen = terminal_size().map(|(columns, rows)| TerminalSize { rows: size(rows), columns: size(columns) });
     let program = ExecSpec {
+        detach_keys: String::new(),
         args: words.collect(),
         env: environment(flags)?,
         user: flags.text("user"),
@@ -57,7 +57,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         stdin: takes_part && flags.is_set("interactive"),
         terminal,
         forwards_signals: false,
-        detach_keys: DetachKeys::of(context, flags.text("detach-keys"))?,
+        detach_keys: detach_keys(context, flags.text("detach-keys"))?,
         redraws: false,
     };
     check_terminal(session.stdin, terminal)?;

@@ -4,7 +4,6 @@ mod attach;
 mod commit;
 mod cp;
 mod create;
-mod detach_keys;
 mod diff;
 mod exec;
 mod logs;

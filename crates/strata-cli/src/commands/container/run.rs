@@ -8,9 +8,8 @@ use strata_model::ErrorKind;
 
 use super::attach::forwards_signals;
 use super::create::{NOT_STARTED, create, with_creation_flags};
-use super::detach_keys::{self, DetachKeys};
 use super::options::{self, AttachedStreams};
-use super::session::{End, Session, check_terminal};
+use super::session::{DETACH_KEYS_HELP, End, Session, check_terminal, detach_keys};
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
 use crate::context::Context;
 use crate::output::{complain, print_line};
@@ -28,7 +27,7 @@ pub(super) fn run_definition() -> CommandDefinition {
         .completes(Completes::FirstImage)
         .arity(Arity::AtLeast(1))
         .flag("d/detach", FlagKind::Bool, "Run container in background and print container ID")
-        .flag("detach-keys", FlagKind::Text("string"), detach_keys::HELP)
+        .flag("detach-keys", FlagKind::Text("string"), DETACH_KEYS_HELP)
         .flag_with_default("sig-proxy", FlagKind::Bool, "true", "Proxy received signals to the process")
         .examples(&[
             ("run --rm -it --network none debian bash", "A shell that is gone afterwards"),
@@ -47,7 +46,7 @@ pub(super) fn start_definition() -> CommandDefinition {
         .arity(Arity::AtLeast(1))
         .with_all_ids()
         .flag("a/attach", FlagKind::Bool, "Attach STDOUT/STDERR and forward signals")
-        .flag("detach-keys", FlagKind::Text("string"), detach_keys::HELP)
+        .flag("detach-keys", FlagKind::Text("string"), DETACH_KEYS_HELP)
         .flag("i/interactive", FlagKind::Bool, "Attach container's STDIN")
         .examples(&[("start -ai job", "With its input and output")])
 }
@@ -62,7 +61,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         stdin: streams.stdin && flags.is_set("interactive"),
         terminal: flags.is_set("tty"),
         forwards_signals: forwards_signals(flags),
-        detach_keys: DetachKeys::of(context, flags.text("detach-keys"))?,
+        detach_keys: detach_keys(context, flags.text("detach-keys"))?,
         redraws: false,
     };
     check_terminal(session.stdin, session.terminal)?;
@@ -166,7 +165,7 @@ async fn start(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
             stdin: flags.is_set("interactive") && document.config.open_stdin,
             terminal: document.config.tty,
             forwards_signals: !document.config.tty,
-            detach_keys: DetachKeys::of(context, flags.text("detach-keys"))?,
+            detach_keys: detach_keys(context, flags.text("detach-keys"))?,
             redraws: false,
         };
         let request = AttachRequest {

@@ -3,13 +3,24 @@
 
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
 
-use strata_engine::{AttachEvent, AttachStream, OutputStream};
+use strata_engine::{AttachEvent, AttachStream, DetachKeys, OutputStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::detach_keys::DetachKeys;
+use crate::context::Context;
 use crate::output::terminal_size;
 use crate::report::{Failure, Outcome};
+
+pub(super) const DETACH_KEYS_HELP: &str = "Override the key sequence for detaching a container";
+
+/// The keys that the flag says, or docker's configuration file.
+///
+/// # Errors
+/// For keys that do not exist.
+pub(super) fn detach_keys(context: &Context<'_>, given: Option<String>) -> Outcome<DetachKeys> {
+    let configured = || context.docker_setting("detachKeys").and_then(|value| Some(value.as_str()?.to_owned()));
+    Ok(DetachKeys::parse(&given.or_else(configured).unwrap_or_default())?)
+}
 
 /// What a client takes part in.
 #[derive(Clone, Debug)]

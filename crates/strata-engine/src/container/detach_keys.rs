@@ -1,35 +1,31 @@
 //! The keys that end a client's part in a container with a terminal, while the container goes on.
 
-use crate::context::Context;
-use crate::report::{Failure, Outcome};
+use crate::{EngineError, Result};
 
 const DEFAULT: &str = "ctrl-p,ctrl-q";
 
-pub(super) const HELP: &str = "Override the key sequence for detaching a container";
-
 /// A sequence of bytes that is looked for in what the user types. What may become the sequence is held back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DetachKeys {
+pub struct DetachKeys {
     keys: Vec<u8>,
     /// How many of them have come.
     matched: usize,
 }
 
 impl DetachKeys {
-    /// What the flag says, or docker's configuration file.
+    /// Keys by their names, like `ctrl-p,ctrl-q`, which is also what nothing means.
     ///
     /// # Errors
-    /// For keys that do not exist.
-    pub(super) fn of(context: &Context<'_>, given: Option<String>) -> Outcome<DetachKeys> {
-        let configured = || context.docker_setting("detachKeys").and_then(|value| Some(value.as_str()?.to_owned()));
-        let text = given.or_else(configured).filter(|text| !text.is_empty()).unwrap_or_else(|| DEFAULT.to_owned());
+    /// `Invalid` for keys that do not exist.
+    pub fn parse(text: &str) -> Result<DetachKeys> {
+        let text = if text.is_empty() { DEFAULT } else { text };
         let keys: Option<Vec<u8>> = text.split(',').map(key).collect();
-        let keys = keys.ok_or_else(|| Failure::daemon(format!("Invalid detach keys ({text}) provided")))?;
+        let keys = keys.ok_or_else(|| EngineError::invalid(format!("Invalid detach keys ({text}) provided")))?;
         Ok(DetachKeys { keys, matched: 0 })
     }
 
     /// What of these bytes goes to the container, and whether the sequence is complete.
-    pub(super) fn filter(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
+    pub fn filter(&mut self, typed: &[u8]) -> (Vec<u8>, bool) {
         let mut passed = Vec::with_capacity(typed.len());
         for byte in typed {
             if self.keys[self.matched] != *byte {
