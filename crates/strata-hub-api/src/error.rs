@@ -4,12 +4,15 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
-use serde_json::json;
+use serde::Serialize;
 use strata_hub::HubError;
 use strata_model::ErrorKind;
+use utoipa::ToSchema;
+
+use crate::endpoints::{Answer, Draft};
 
 /// Result of a request.
-pub(crate) type Result<T = Response, E = Failure> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// A request that failed.
 #[derive(Debug)]
@@ -17,6 +20,19 @@ pub(crate) struct Failure {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
     retry_after: Option<u64>,
+}
+
+/// Why it was refused: twice the same words.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FailureBody {
+    detail: String,
+    message: String,
+}
+
+impl Answer for Failure {
+    fn describe(draft: Draft) -> Draft {
+        draft.answers::<FailureBody>("4XX", "Refused")
+    }
 }
 
 impl Failure {
@@ -51,7 +67,7 @@ impl IntoResponse for Failure {
         if self.status.is_server_error() {
             tracing::error!(status = self.status.as_u16(), message = self.message, "a request failed");
         }
-        let body = Json(json!({ "detail": self.message, "message": self.message }));
+        let body = Json(FailureBody { detail: self.message.clone(), message: self.message });
         let mut response = (self.status, body).into_response();
         if let Some(seconds) = self.retry_after {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -3,6 +3,7 @@
 //! | module | what it has |
 //! |---|---|
 //! | `courier` | posting webhooks |
+//! | `endpoints` | routes and their description, by the types of their handlers |
 //! | `error` | failures as the Hub's clients read them |
 //! | `operations`, `telemetry` | health and metrics, what is counted |
 //! | `identity` | who sends a request |
@@ -12,6 +13,7 @@
 //! | `tls` | certificates from files |
 
 mod courier;
+mod endpoints;
 mod error;
 mod identity;
 mod input;

@@ -157,18 +157,22 @@ impl Mirror {
             Err(failure) => failure,
         };
         remote.counts.failed.fetch_add(1, Relaxed);
-        if is_refusal(&failure) {
+        let is_refused = is_refusal(&failure);
+        if is_refused {
             note_refusal(&failure);
-            return match is_kept {
-                true => Ok(RemoteList { entries: Arc::default(), stale: None }),
-                false => Err(RegistryError::RepositoryUnknown(mirror.to_string())),
-            };
         }
         if !is_kept {
-            return Err(remote_failure(remote, failure.kind, failure.message));
+            return Err(match is_refused {
+                true => RegistryError::RepositoryUnknown(mirror.to_string()),
+                false => remote_failure(remote, failure.kind, failure.message),
+            });
         }
-        tracing::warn!(error = %failure, %mirror, "only what is kept here is listed");
-        let list = RemoteList { entries: Arc::default(), stale: Some(stale_warning(remote, failure.kind, "list")) };
+        // Whoever is refused is told that there is no more, and the reader's next page asks no more than after a list.
+        let stale = (!is_refused).then(|| {
+            tracing::warn!(error = %failure, %mirror, "only what is kept here is listed");
+            stale_warning(remote, failure.kind, "list")
+        });
+        let list = RemoteList { entries: Arc::default(), stale };
         lists.put(key, now + remote.fresh_for.min(PAUSE), &list);
         Ok(list)
     }

@@ -500,16 +500,34 @@ async fn a_client_that_reads_page_by_page_makes_one_request() {
     for number in 0..20 {
         setup.upstream.add_image("a/b", &format!("{number:02}"), &Image::small("x"));
     }
+    let found = page_by_page(&setup).await;
+    assert_eq!(found, (0..20).map(|number| format!("{number:02}")).collect::<Vec<_>>());
+    assert_eq!(setup.upstream.count("GET", "/tags/list"), 1);
+}
+
+/// All tags of `a/b`, three at a time.
+async fn page_by_page(setup: &Setup) -> Vec<String> {
     let (mut last, mut found) = (None::<String>, Vec::new());
     loop {
-        let (page, more, _) = tags(&setup, last.as_deref(), 3).await.unwrap();
+        let (page, more, _) = tags(setup, last.as_deref(), 3).await.unwrap();
         last = page.last().cloned();
         found.extend(page);
         if !more {
-            break;
+            return found;
         }
     }
-    assert_eq!(found, (0..20).map(|number| format!("{number:02}")).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_page_by_page_is_refused_once() {
+    let setup = Setup::new("");
+    let tags: Vec<String> = (0..5).map(|number| number.to_string()).collect();
+    for tag in &tags {
+        setup.upstream.add_image("a/b", tag, &Image::small("x"));
+        setup.pull("a/b", tag).await.unwrap();
+    }
+    setup.upstream.fault(FaultRule::new("/tags/", Fault::Status(403, vec![])));
+    assert_eq!(page_by_page(&setup).await, tags);
     assert_eq!(setup.upstream.count("GET", "/tags/list"), 1);
 }
 

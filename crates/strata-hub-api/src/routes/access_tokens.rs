@@ -1,44 +1,54 @@
 //! Access tokens: one's own, and those of organizations for robots.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::get;
-use axum::{Json, Router};
-use http::{StatusCode, Uri};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::response::NoContent;
+use serde::{Deserialize, Serialize};
 use strata_hub::records::{AccessTokenRow, Role, TokenReach, TokenScope};
 use strata_hub::{AccessTokenUpdate, Hub, NewAccessToken, highest_scope, role_of_scopes, scopes_of_role};
+use utoipa::ToSchema;
 
+use crate::endpoints::{Created, Endpoints};
 use crate::error::{Failure, Result};
 use crate::identity::{Client, Signed};
-use crate::input::{self, Input, Page, malformed};
-use crate::output::{list, time};
+use crate::input::{self, Input, malformed};
+use crate::output::{List, Place, time};
 
-pub(super) fn routes() -> Router<Hub> {
-    let personal = get(personal_token).patch(update_personal).delete(delete_personal);
-    let robot = get(robot_token).patch(update_robot).delete(delete_robot);
-    Router::new()
-        .merge(super::both("/v2/access-tokens", get(personal_tokens).post(create_personal)))
-        .merge(super::both("/v2/access-tokens/{id}", personal))
-        .merge(super::both("/v2/orgs/{organization}/access-tokens", get(robot_tokens).post(create_robot)))
-        .merge(super::both("/v2/orgs/{organization}/access-tokens/{id}", robot))
+pub(super) fn endpoints() -> Endpoints {
+    const PERSONAL: &str = "/v2/access-tokens/{id}";
+    const ROBOTS: &str = "/v2/orgs/{organization}/access-tokens";
+    const ROBOT: &str = "/v2/orgs/{organization}/access-tokens/{id}";
+    Endpoints::about("access tokens")
+        .get("/v2/access-tokens", "One's access tokens", personal_tokens)
+        .post("/v2/access-tokens", "Make an access token", create_personal)
+        .get(PERSONAL, "An access token", personal_token)
+        .patch(PERSONAL, "Change an access token", update_personal)
+        .delete(PERSONAL, "Remove an access token", delete_personal)
+        .get(ROBOTS, "An organization's robots", robot_tokens)
+        .post(ROBOTS, "Make a robot's token", create_robot)
+        .get(ROBOT, "A robot's token", robot_token)
+        .patch(ROBOT, "Change a robot's token", update_robot)
+        .delete(ROBOT, "Remove a robot's token", delete_robot)
 }
 
-#[derive(Deserialize)]
+/// A token of one's own to be.
+#[derive(Deserialize, ToSchema)]
 struct NewPersonal {
     token_label: String,
     scopes: Vec<String>,
     expires_at: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// What is to change of it.
+#[derive(Deserialize, ToSchema)]
 struct PersonalUpdate {
     token_label: Option<String>,
     is_active: Option<bool>,
     scopes: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+/// A robot's token to be.
+#[derive(Deserialize, ToSchema)]
 struct NewRobot {
     label: String,
     #[serde(default)]
@@ -47,7 +57,8 @@ struct NewRobot {
     expires_at: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// What is to change of it.
+#[derive(Deserialize, ToSchema)]
 struct RobotUpdate {
     label: Option<String>,
     description: Option<String>,
@@ -56,7 +67,7 @@ struct RobotUpdate {
 }
 
 /// Repositories that a robot is let to: `{"type":"TYPE_REPO","path":"acme/app","scopes":["scope-image-pull"]}`.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 struct Resource {
     #[serde(rename = "type", default = "Resource::repository")]
     kind: String,
@@ -94,61 +105,96 @@ fn expiry(text: Option<String>) -> Result<Option<i64>, Failure> {
     text.filter(|text| !text.is_empty()).map(|text| input::time("expires_at", &text)).transpose()
 }
 
-/// A personal token as its owner sees it; the secret only once.
-fn personal(row: &AccessTokenRow, secret: &str) -> Value {
-    let scopes: Vec<_> = match &row.reach {
-        TokenReach::Personal(scope) => vec![scope.as_str()],
-        TokenReach::Robot(_) => Vec::new(),
-    };
-    json!({
-        "uuid": row.id,
-        "client_id": "",
-        "creator_ip": row.creator_address,
-        "creator_ua": row.creator_agent,
-        "created_at": time(row.created),
-        "last_used": row.last_used.map(time),
-        "generated_by": "manual",
-        "is_active": row.is_active,
-        "token": secret,
-        "token_label": row.label,
-        "scopes": scopes,
-        "expires_at": row.expires.map(time),
-    })
+/// A personal token as its owner sees it.
+#[derive(Serialize, ToSchema)]
+struct PersonalToken {
+    uuid: String,
+    client_id: &'static str,
+    creator_ip: String,
+    creator_ua: String,
+    created_at: String,
+    last_used: Option<String>,
+    generated_by: &'static str,
+    is_active: bool,
+    /// The secret, in the answer that makes it; else empty.
+    token: String,
+    token_label: String,
+    scopes: Vec<&'static str>,
+    expires_at: Option<String>,
+}
+
+fn personal(row: AccessTokenRow, secret: String) -> PersonalToken {
+    PersonalToken {
+        uuid: row.id,
+        client_id: "",
+        creator_ip: row.creator_address,
+        creator_ua: row.creator_agent,
+        created_at: time(row.created),
+        last_used: row.last_used.map(time),
+        generated_by: "manual",
+        is_active: row.is_active,
+        token: secret,
+        token_label: row.label,
+        scopes: match row.reach {
+            TokenReach::Personal(scope) => vec![scope.as_str()],
+            TokenReach::Robot(_) => Vec::new(),
+        },
+        expires_at: row.expires.map(time),
+    }
 }
 
 /// An organization's token as its owners see it.
-fn robot(row: &AccessTokenRow) -> Value {
-    let resource =
-        |(path, role): &(String, Role)| json!({ "type": "TYPE_REPO", "path": path, "scopes": scopes_of_role(*role) });
-    let resources: Vec<Value> = match &row.reach {
-        TokenReach::Robot(repositories) => repositories.iter().map(resource).collect(),
-        TokenReach::Personal(_) => Vec::new(),
+#[derive(Serialize, ToSchema)]
+struct RobotToken {
+    id: String,
+    label: String,
+    description: String,
+    created_by: String,
+    is_active: bool,
+    created_at: String,
+    expires_at: Option<String>,
+    last_used_at: Option<String>,
+    resources: Vec<Resource>,
+    /// The secret, only in the answer that makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+fn robot(row: AccessTokenRow, token: Option<String>) -> RobotToken {
+    let resource = |(path, role)| Resource {
+        kind: Resource::repository(),
+        path,
+        scopes: scopes_of_role(role).iter().map(|scope| (*scope).to_owned()).collect(),
     };
-    json!({
-        "id": row.id,
-        "label": row.label,
-        "description": row.description,
-        "created_by": row.created_by,
-        "is_active": row.is_active,
-        "created_at": time(row.created),
-        "expires_at": row.expires.map(time),
-        "last_used_at": row.last_used.map(time),
-        "resources": resources,
-    })
+    RobotToken {
+        id: row.id,
+        label: row.label,
+        description: row.description,
+        created_by: row.created_by,
+        is_active: row.is_active,
+        created_at: time(row.created),
+        expires_at: row.expires.map(time),
+        last_used_at: row.last_used.map(time),
+        resources: match row.reach {
+            TokenReach::Robot(repositories) => repositories.into_iter().map(resource).collect(),
+            TokenReach::Personal(_) => Vec::new(),
+        },
+        token,
+    }
+}
+
+/// An organization's tokens, which Docker Hub counts twice.
+#[derive(Serialize, ToSchema)]
+struct RobotTokens {
+    #[serde(flatten)]
+    list: List<RobotToken>,
+    total: u64,
 }
 
 /// `GET /v2/access-tokens`.
-async fn personal_tokens(
-    State(hub): State<Hub>,
-    client: Client,
-    Signed(who): Signed,
-    page: Page,
-    uri: Uri,
-) -> Result<Json<Value>> {
+async fn personal_tokens(State(hub): State<Hub>, Signed(who): Signed, place: Place) -> Result<List<PersonalToken>> {
     let rows = hub.access_tokens(&who, &who.account).await?;
-    let count = rows.len() as u64;
-    let results = page.cut(rows).map(|row| personal(&row, "")).collect();
-    Ok(Json(list(&client.origin, &uri, page, count, results)))
+    Ok(List::cut(place, rows, |row| personal(row, String::new())))
 }
 
 /// `POST /v2/access-tokens`.
@@ -157,7 +203,7 @@ async fn create_personal(
     client: Client,
     Signed(who): Signed,
     Input(new): Input<NewPersonal>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<PersonalToken>> {
     let new = NewAccessToken {
         label: new.token_label,
         description: String::new(),
@@ -166,12 +212,16 @@ async fn create_personal(
         agent: client.agent,
     };
     let created = hub.create_access_token(&who, &who.account, new).await?;
-    Ok((StatusCode::CREATED, Json(personal(&created.row, &created.secret))))
+    Ok(Created(personal(created.row, created.secret)))
 }
 
 /// `GET /v2/access-tokens/{uuid}`.
-async fn personal_token(State(hub): State<Hub>, Signed(who): Signed, Path(id): Path<String>) -> Result<Json<Value>> {
-    Ok(Json(personal(&hub.access_token(&who, &who.account, &id).await?, "")))
+async fn personal_token(
+    State(hub): State<Hub>,
+    Signed(who): Signed,
+    Path(id): Path<String>,
+) -> Result<Json<PersonalToken>> {
+    Ok(Json(personal(hub.access_token(&who, &who.account, &id).await?, String::new())))
 }
 
 /// `PATCH /v2/access-tokens/{uuid}`.
@@ -180,37 +230,32 @@ async fn update_personal(
     Signed(who): Signed,
     Path(id): Path<String>,
     Input(update): Input<PersonalUpdate>,
-) -> Result<Json<Value>> {
+) -> Result<Json<PersonalToken>> {
     let update = AccessTokenUpdate {
         label: update.token_label,
         description: None,
         is_active: update.is_active,
         reach: update.scopes.as_deref().map(personal_reach).transpose()?,
     };
-    Ok(Json(personal(&hub.update_access_token(&who, &who.account, &id, update).await?, "")))
+    Ok(Json(personal(hub.update_access_token(&who, &who.account, &id, update).await?, String::new())))
 }
 
 /// `DELETE /v2/access-tokens/{uuid}`.
-async fn delete_personal(State(hub): State<Hub>, Signed(who): Signed, Path(id): Path<String>) -> Result<StatusCode> {
+async fn delete_personal(State(hub): State<Hub>, Signed(who): Signed, Path(id): Path<String>) -> Result<NoContent> {
     hub.delete_access_token(&who, &who.account, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `GET /v2/orgs/{organization}/access-tokens`.
 async fn robot_tokens(
     State(hub): State<Hub>,
-    client: Client,
     Signed(who): Signed,
     Path(organization): Path<String>,
-    page: Page,
-    uri: Uri,
-) -> Result<Json<Value>> {
+    place: Place,
+) -> Result<Json<RobotTokens>> {
     let rows = hub.access_tokens(&who, &organization).await?;
-    let count = rows.len() as u64;
-    let results = page.cut(rows).map(|row| robot(&row)).collect();
-    let mut document = list(&client.origin, &uri, page, count, results);
-    document["total"] = json!(count);
-    Ok(Json(document))
+    let total = rows.len() as u64;
+    Ok(Json(RobotTokens { list: List::cut(place, rows, |row| robot(row, None)), total }))
 }
 
 /// `POST /v2/orgs/{organization}/access-tokens`.
@@ -220,7 +265,7 @@ async fn create_robot(
     Signed(who): Signed,
     Path(organization): Path<String>,
     Input(new): Input<NewRobot>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<RobotToken>> {
     let new = NewAccessToken {
         label: new.label,
         description: new.description,
@@ -229,9 +274,7 @@ async fn create_robot(
         agent: client.agent,
     };
     let created = hub.create_access_token(&who, &organization, new).await?;
-    let mut document = robot(&created.row);
-    document["token"] = json!(created.secret);
-    Ok((StatusCode::CREATED, Json(document)))
+    Ok(Created(robot(created.row, Some(created.secret))))
 }
 
 /// `GET /v2/orgs/{organization}/access-tokens/{id}`.
@@ -239,8 +282,8 @@ async fn robot_token(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((organization, id)): Path<(String, String)>,
-) -> Result<Json<Value>> {
-    Ok(Json(robot(&hub.access_token(&who, &organization, &id).await?)))
+) -> Result<Json<RobotToken>> {
+    Ok(Json(robot(hub.access_token(&who, &organization, &id).await?, None)))
 }
 
 /// `PATCH /v2/orgs/{organization}/access-tokens/{id}`.
@@ -249,14 +292,14 @@ async fn update_robot(
     Signed(who): Signed,
     Path((organization, id)): Path<(String, String)>,
     Input(update): Input<RobotUpdate>,
-) -> Result<Json<Value>> {
+) -> Result<Json<RobotToken>> {
     let update = AccessTokenUpdate {
         label: update.label,
         description: update.description,
         is_active: update.is_active,
         reach: update.resources.map(robot_reach).transpose()?,
     };
-    Ok(Json(robot(&hub.update_access_token(&who, &organization, &id, update).await?)))
+    Ok(Json(robot(hub.update_access_token(&who, &organization, &id, update).await?, None)))
 }
 
 /// `DELETE /v2/orgs/{organization}/access-tokens/{id}`.
@@ -264,7 +307,7 @@ async fn delete_robot(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((organization, id)): Path<(String, String)>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.delete_access_token(&who, &organization, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

@@ -1,27 +1,28 @@
 //! `/api/v1/admin`: accounts as administrators of the hub manage them.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use http::StatusCode;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
-use strata_hub::{AccountUpdate, Hub, NewUser, OneTimePassword};
+use serde::{Deserialize, Deserializer, Serialize};
+use strata_hub::{AccountUpdate, Hub, NewUser};
+use utoipa::ToSchema;
 
-use super::users::complete;
+use super::users::{Account, complete};
+use crate::endpoints::{Created, Endpoints};
 use crate::error::Result;
 use crate::identity::Signed;
 use crate::input::{Input, Page, Query};
 
-pub(super) fn routes() -> Router<Hub> {
-    Router::new()
-        .merge(super::both("/api/v1/admin/accounts", get(accounts)))
-        .merge(super::both("/api/v1/admin/accounts/{name}", get(account).patch(update)))
-        .merge(super::both("/api/v1/admin/users", post(create)))
-        .merge(super::both("/api/v1/admin/users/{name}/password", post(reset_password)))
+pub(super) fn endpoints() -> Endpoints {
+    Endpoints::about("administration")
+        .get("/api/v1/admin/accounts", "Every account by name, from the one after `after` on", accounts)
+        .get("/api/v1/admin/accounts/{name}", "An account, with the bytes that its namespace holds", account)
+        .patch("/api/v1/admin/accounts/{name}", "Change an account", update)
+        .post("/api/v1/admin/users", "Make a user; without a password, with a one-time password", create)
+        .post("/api/v1/admin/users/{name}/password", "Give a user another password, or a one-time one", reset_password)
 }
 
-#[derive(Deserialize)]
+/// A user to be.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewUserDocument {
     username: String,
@@ -33,16 +34,19 @@ struct NewUserDocument {
     is_admin: bool,
 }
 
-#[derive(Deserialize)]
+/// What is to change of an account.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Update {
+struct AdministratorsChange {
     full_name: Option<String>,
     email: Option<String>,
     private_by_default: Option<bool>,
     is_active: Option<bool>,
     is_admin: Option<bool>,
     is_verified_publisher: Option<bool>,
+    /// Most bytes that its namespace may hold; null for any.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u64>)]
     quota: Option<Option<u64>>,
 }
 
@@ -51,32 +55,56 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u
     Option::deserialize(deserializer).map(Some)
 }
 
-#[derive(Deserialize)]
-struct Reset {
+/// Another password; a one-time one if it is not given.
+#[derive(Deserialize, ToSchema)]
+struct PasswordReset {
     password: Option<String>,
 }
 
-fn with_password(mut document: Value, one_time: Option<OneTimePassword>) -> Value {
-    if let Some(one_time) = one_time {
-        document["one_time_password"] = json!(one_time.password);
-    }
-    document
+/// Accounts, by name.
+#[derive(Serialize, ToSchema)]
+struct Accounts {
+    results: Vec<Account>,
+}
+
+/// An account, and what it holds.
+#[derive(Serialize, ToSchema)]
+struct StoredAccount {
+    #[serde(flatten)]
+    account: Account,
+    stored_bytes: u64,
+}
+
+/// An account that was made.
+#[derive(Serialize, ToSchema)]
+struct NewAccount {
+    #[serde(flatten)]
+    account: Account,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_time_password: Option<String>,
+}
+
+/// Whose password was changed.
+#[derive(Serialize, ToSchema)]
+struct NewPassword {
+    username: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    one_time_password: Option<String>,
 }
 
 /// `GET …/accounts?after=&page_size=`: by name, from the one after `after` on.
-async fn accounts(State(hub): State<Hub>, Signed(who): Signed, query: Query) -> Result<Json<Value>> {
+async fn accounts(State(hub): State<Hub>, Signed(who): Signed, query: Query) -> Result<Json<Accounts>> {
     let size = Page::with_default(&query, 100)?.size;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     let rows = hub.accounts(&who, query.first("after").unwrap_or_default(), size).await?;
-    Ok(Json(json!({ "results": rows.iter().map(complete).collect::<Vec<_>>() })))
+    Ok(Json(Accounts { results: rows.iter().map(complete).collect() }))
 }
 
 /// `GET …/accounts/{name}`, with the bytes that its namespace holds.
-async fn account(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<Json<Value>> {
+async fn account(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<Json<StoredAccount>> {
     who.administers()?;
-    let mut document = complete(&hub.account(&name).await?);
-    document["stored_bytes"] = json!(hub.stored_bytes(&name).await?);
-    Ok(Json(document))
+    let account = complete(&hub.account(&name).await?);
+    Ok(Json(StoredAccount { account, stored_bytes: hub.stored_bytes(&name).await? }))
 }
 
 /// `PATCH …/accounts/{name}`.
@@ -84,8 +112,8 @@ async fn update(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path(name): Path<String>,
-    Input(update): Input<Update>,
-) -> Result<Json<Value>> {
+    Input(update): Input<AdministratorsChange>,
+) -> Result<Json<Account>> {
     who.administers()?;
     let update = AccountUpdate {
         full_name: update.full_name,
@@ -105,7 +133,7 @@ async fn create(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Input(new): Input<NewUserDocument>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<NewAccount>> {
     let new = NewUser {
         name: new.username,
         password: new.password,
@@ -114,7 +142,8 @@ async fn create(
         is_administrator: new.is_admin,
     };
     let (account, one_time) = hub.create_user(&who, new).await?;
-    Ok((StatusCode::CREATED, Json(with_password(complete(&account), one_time))))
+    let one_time_password = one_time.map(|one_time| one_time.password);
+    Ok(Created(NewAccount { account: complete(&account), one_time_password }))
 }
 
 /// `POST …/users/{name}/password`; without a password the answer has a one-time password.
@@ -122,8 +151,8 @@ async fn reset_password(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path(name): Path<String>,
-    Input(reset): Input<Reset>,
-) -> Result<Json<Value>> {
+    Input(reset): Input<PasswordReset>,
+) -> Result<Json<NewPassword>> {
     let one_time = hub.reset_password(&who, &name, reset.password).await?;
-    Ok(Json(with_password(json!({ "username": name }), one_time)))
+    Ok(Json(NewPassword { username: name, one_time_password: one_time.map(|one_time| one_time.password) }))
 }

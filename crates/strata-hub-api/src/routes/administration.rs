@@ -1,23 +1,27 @@
 //! `/api/v1/admin/storage`: what is stored, for administrators of the hub.
 
-use axum::response::IntoResponse as _;
-use axum::routing::get;
 use axum::{Extension, Json, Router};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::endpoints::Endpoints;
 use crate::error::Result;
 use crate::identity::Signed;
 use crate::operations::Operations;
 
+/// The endpoints, which take [`Operations`] as an extension.
+pub(super) fn endpoints() -> Endpoints {
+    Endpoints::about("administration").get("/api/v1/admin/storage", "What is stored, and what waits", storage)
+}
+
 pub(super) fn router(operations: Operations) -> Router {
     let hub = operations.hub().clone();
-    Router::new().route("/api/v1/admin/storage", get(storage)).layer(Extension(operations)).with_state(hub)
+    endpoints().into_router().layer(Extension(operations)).with_state(hub)
 }
 
 /// What is stored, and what waits.
 #[derive(Serialize, ToSchema)]
-pub(super) struct StorageBody {
+struct StorageBody {
     repositories: u64,
     objects: u64,
     /// Bytes of blobs, manifests and configurations, each once.
@@ -37,11 +41,7 @@ pub(super) struct StorageBody {
     disk_free_bytes: Option<u64>,
 }
 
-#[utoipa::path(
-    get, path = "/api/v1/admin/storage", tag = "administration",
-    responses((status = 200, body = StorageBody), (status = 401), (status = 403))
-)]
-pub(super) async fn storage(Signed(who): Signed, Extension(operations): Extension<Operations>) -> Result {
+async fn storage(Signed(who): Signed, Extension(operations): Extension<Operations>) -> Result<Json<StorageBody>> {
     who.administers()?;
     let (totals, queues) = (operations.totals().await?, operations.hub().queue_lengths().await?);
     let disk = operations.disk().ok();
@@ -60,7 +60,7 @@ pub(super) async fn storage(Signed(who): Signed, Extension(operations): Extensio
         disk_size_bytes: disk.map(|disk| disk.size),
         disk_free_bytes: disk.map(|disk| disk.free),
     };
-    Ok(Json(body).into_response())
+    Ok(Json(body))
 }
 
 /// Nanoseconds since 1970 as RFC 3339 writes them, in UTC.

@@ -5,7 +5,6 @@ mod admin;
 mod administration;
 mod auditlogs;
 mod documents;
-mod endpoints;
 mod openapi;
 mod organizations;
 mod publisher_keys;
@@ -19,22 +18,16 @@ mod users;
 mod webhooks;
 
 use axum::Router;
-use axum::routing::MethodRouter;
 use strata_hub::Hub;
 
+use crate::endpoints::Endpoints;
 use crate::operations::Operations;
 
 pub use openapi::document as openapi_document;
 
 /// All endpoints of the hub. To be merged with the registry's router, which answers what is left.
 pub fn router(hub: Hub) -> Router {
-    accounts()
-        .merge(repositories::router())
-        .merge(tags::router())
-        .merge(search::router())
-        .merge(webhooks::router())
-        .with_state(hub)
-        .merge(openapi::router())
+    families().into_router().with_state(hub).merge(openapi::router())
 }
 
 /// The endpoints for administrators of the hub.
@@ -42,21 +35,19 @@ pub fn administration_router(operations: Operations) -> Router {
     administration::router(operations)
 }
 
-/// Accounts, signing in, organizations and the audit log.
-fn accounts() -> Router<Hub> {
-    Router::new()
-        .merge(token::routes())
-        .merge(users::routes())
-        .merge(second_factor::routes())
-        .merge(sessions::routes())
-        .merge(publisher_keys::routes())
-        .merge(access_tokens::routes())
-        .merge(organizations::routes())
-        .merge(auditlogs::routes())
-        .merge(admin::routes())
-}
-
-/// An endpoint with and without a slash at the end.
-fn both(path: &str, methods: MethodRouter<Hub>) -> Router<Hub> {
-    Router::new().route(path, methods.clone()).route(&format!("{path}/"), methods)
+/// Every family of endpoints that the hub alone answers.
+fn families() -> Endpoints {
+    token::endpoints()
+        .merge(users::endpoints())
+        .merge(second_factor::endpoints())
+        .merge(sessions::endpoints())
+        .merge(publisher_keys::endpoints())
+        .merge(access_tokens::endpoints())
+        .merge(organizations::endpoints())
+        .merge(auditlogs::endpoints())
+        .merge(admin::endpoints())
+        .merge(repositories::endpoints())
+        .merge(tags::endpoints())
+        .merge(search::endpoints())
+        .merge(webhooks::endpoints())
 }

@@ -1,48 +1,69 @@
 //! Organizations: members, teams (which Docker's API calls groups), settings, and roles on repositories.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{delete, get, post, put};
-use axum::{Json, Router};
-use http::{StatusCode, Uri};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::response::NoContent;
+use serde::{Deserialize, Serialize};
 use strata_hub::records::{AccountRow, GrantRow, Grantee, MemberRole, Role, TeamRow};
 use strata_hub::{AccountUpdate, Hub, Member};
+use utoipa::ToSchema;
 
-use super::users::public;
+use super::users::{PublicAccount, public};
+use crate::endpoints::{Created, Endpoints};
 use crate::error::Result;
-use crate::identity::{Client, Signed};
-use crate::input::{Input, Page, Query, malformed};
-use crate::output::{list, time};
+use crate::identity::Signed;
+use crate::input::{Input, Query, malformed};
+use crate::output::{List, Place, time};
 
-pub(super) fn routes() -> Router<Hub> {
-    let team = get(team).put(describe_team).patch(describe_team).delete(delete_team);
-    let settings = get(settings).put(change_settings).patch(change_settings);
-    let grants = get(grants).put(give_role).delete(take_role);
-    Router::new()
-        .merge(super::both("/v2/orgs", post(create)))
-        .merge(super::both("/v2/orgs/{organization}", get(organization)))
-        .merge(super::both("/v2/orgs/{organization}/settings", settings))
-        .merge(super::both("/v2/orgs/{organization}/members", get(members).post(add_member)))
-        .merge(super::both("/v2/orgs/{organization}/members/{user}", put(set_member).delete(remove_member)))
-        .merge(super::both("/v2/orgs/{organization}/groups", get(teams).post(create_team)))
-        .merge(super::both("/v2/orgs/{organization}/groups/{team}", team))
-        .merge(super::both("/v2/orgs/{organization}/groups/{team}/members", get(team_members).post(add_team_member)))
-        .merge(super::both("/v2/orgs/{organization}/groups/{team}/members/{user}", delete(remove_team_member)))
-        .merge(super::both("/v2/orgs/{organization}/groups/{team}/repositories", get(team_grants)))
-        .route("/api/v1/grants/{*repository}", grants)
+pub(super) fn endpoints() -> Endpoints {
+    const SETTINGS: &str = "/v2/orgs/{organization}/settings";
+    const MEMBERS: &str = "/v2/orgs/{organization}/members";
+    const MEMBER: &str = "/v2/orgs/{organization}/members/{user}";
+    const TEAMS: &str = "/v2/orgs/{organization}/groups";
+    const TEAM: &str = "/v2/orgs/{organization}/groups/{team}";
+    const TEAM_MEMBERS: &str = "/v2/orgs/{organization}/groups/{team}/members";
+    const GRANTS: &str = "/api/v1/grants/{*repository}";
+    Endpoints::about("organizations")
+        .post("/v2/orgs", "Make an organization", create)
+        .get("/v2/orgs/{organization}", "An organization", organization)
+        .get(SETTINGS, "Its settings", settings)
+        .put(SETTINGS, "Change its settings", change_settings)
+        .patch(SETTINGS, "Change some of its settings", change_settings)
+        .get(MEMBERS, "Its members", members)
+        .post(MEMBERS, "Add a member", add_member)
+        .put(MEMBER, "Set a member's role", set_member)
+        .delete(MEMBER, "Remove a member", remove_member)
+        .get(TEAMS, "Its teams", teams)
+        .post(TEAMS, "Make a team", create_team)
+        .get(TEAM, "A team", team)
+        .put(TEAM, "Describe a team", describe_team)
+        .patch(TEAM, "Describe a team", describe_team)
+        .delete(TEAM, "Remove a team", delete_team)
+        .get(TEAM_MEMBERS, "A team's members", team_members)
+        .post(TEAM_MEMBERS, "Add a member to a team", add_team_member)
+        .delete(
+            "/v2/orgs/{organization}/groups/{team}/members/{user}",
+            "Take a member out of a team",
+            remove_team_member,
+        )
+        .get("/v2/orgs/{organization}/groups/{team}/repositories", "A team's roles", team_grants)
+        .get(GRANTS, "Who has which role on a repository", grants)
+        .put(GRANTS, "Give a role to a team or a user", give_role)
+        .delete(GRANTS, "Take a role away from `?team=` or `?user=`", take_role)
 }
 
-#[derive(Deserialize)]
+/// An organization to be.
+#[derive(Deserialize, ToSchema)]
 struct NewOrganization {
     orgname: String,
     #[serde(default)]
     full_name: String,
 }
 
-#[derive(Deserialize)]
+/// What is to change of the settings.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Settings {
+struct SettingsChange {
     full_name: Option<String>,
     description: Option<String>,
     link: Option<String>,
@@ -50,10 +71,12 @@ struct Settings {
     private_by_default: Option<bool>,
 }
 
-#[derive(Deserialize)]
+/// A user, to be a member.
+#[derive(Deserialize, ToSchema)]
 struct NewMember {
     member: String,
     #[serde(default = "NewMember::member")]
+    /// `member` or `owner`.
     role: String,
 }
 
@@ -63,34 +86,40 @@ impl NewMember {
     }
 }
 
-#[derive(Deserialize)]
+/// What a member is.
+#[derive(Deserialize, ToSchema)]
 struct MemberPlace {
+    /// `member` or `owner`.
     role: String,
 }
 
-#[derive(Deserialize)]
+/// A team to be.
+#[derive(Deserialize, ToSchema)]
 struct NewTeam {
     name: String,
     #[serde(default)]
     description: String,
 }
 
-#[derive(Deserialize)]
+/// What a team is for.
+#[derive(Deserialize, ToSchema)]
 struct TeamDescription {
     description: String,
 }
 
-#[derive(Deserialize)]
+/// A member of the organization, to be in a team.
+#[derive(Deserialize, ToSchema)]
 struct TeamMember {
     member: String,
 }
 
 /// A role for a team of the repository's organization, or for a user.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewGrant {
     team: Option<String>,
     user: Option<String>,
+    /// `read`, `write` or `admin`.
     role: String,
 }
 
@@ -98,50 +127,142 @@ fn member_role(text: &str) -> Result<MemberRole> {
     MemberRole::parse(text).ok_or_else(|| malformed(format!("role: {text:?} is neither \"member\" nor \"owner\"")))
 }
 
-fn organization_document(account: &AccountRow) -> Value {
-    let mut document = public(account);
-    document["orgname"] = json!(account.name);
-    document["quota"] = json!(account.quota);
-    document
+/// An organization.
+#[derive(Serialize, ToSchema)]
+struct Organization {
+    #[serde(flatten)]
+    account: PublicAccount,
+    orgname: String,
+    /// Most bytes that its namespace may hold.
+    quota: Option<u64>,
 }
 
-fn settings_document(account: &AccountRow) -> Value {
-    json!({
-        "full_name": account.full_name,
-        "description": account.description,
-        "link": account.link,
-        "location": account.location,
-        "private_by_default": account.private_by_default,
-        // Clients of Docker Hub expect these; there is no such restriction here.
-        "restricted_images": { "enabled": false, "allow_official_images": true, "allow_verified_publishers": true },
-    })
+fn shown(account: &AccountRow) -> Organization {
+    Organization { account: public(account), orgname: account.name.clone(), quota: account.quota }
 }
 
-fn member_document(member: &Member) -> Value {
-    json!({
-        "username": member.account.name,
-        "full_name": member.account.full_name,
-        "email": member.account.email,
-        "type": "User",
-        "role": match member.row.role {
+/// An organization's settings.
+#[derive(Serialize, ToSchema)]
+struct Settings {
+    full_name: String,
+    description: String,
+    link: String,
+    location: String,
+    /// Whether repositories that a push makes are private.
+    private_by_default: bool,
+    restricted_images: RestrictedImages,
+}
+
+/// Clients of Docker Hub expect these; there is no such restriction here.
+#[derive(Serialize, ToSchema)]
+struct RestrictedImages {
+    enabled: bool,
+    allow_official_images: bool,
+    allow_verified_publishers: bool,
+}
+
+fn shown_settings(account: AccountRow) -> Settings {
+    Settings {
+        full_name: account.full_name,
+        description: account.description,
+        link: account.link,
+        location: account.location,
+        private_by_default: account.private_by_default,
+        restricted_images: RestrictedImages {
+            enabled: false,
+            allow_official_images: true,
+            allow_verified_publishers: true,
+        },
+    }
+}
+
+/// A member.
+#[derive(Serialize, ToSchema)]
+struct MemberBody {
+    username: String,
+    full_name: String,
+    email: Option<String>,
+    r#type: &'static str,
+    /// `Owner` or `Member`.
+    role: &'static str,
+    /// The teams the member is in.
+    groups: Vec<String>,
+    date_joined: String,
+    is_guest: bool,
+}
+
+fn shown_member(member: Member) -> MemberBody {
+    MemberBody {
+        username: member.account.name,
+        full_name: member.account.full_name,
+        email: member.account.email,
+        r#type: "User",
+        role: match member.row.role {
             MemberRole::Owner => "Owner",
             MemberRole::Member => "Member",
         },
-        "groups": member.teams,
-        "date_joined": time(member.row.added),
-        "is_guest": false,
-    })
-}
-
-fn team_document(row: &TeamRow) -> Value {
-    json!({ "id": row.name, "name": row.name, "description": row.description, "created_at": time(row.created) })
-}
-
-fn grant_document(row: &GrantRow) -> Value {
-    match &row.grantee {
-        Grantee::Team { team, .. } => json!({ "repository": row.repository, "team": team, "role": row.role.as_str() }),
-        Grantee::User(user) => json!({ "repository": row.repository, "user": user, "role": row.role.as_str() }),
+        groups: member.teams,
+        date_joined: time(member.row.added),
+        is_guest: false,
     }
+}
+
+/// A team.
+#[derive(Serialize, ToSchema)]
+struct Team {
+    id: String,
+    name: String,
+    description: String,
+    created_at: String,
+    /// Only where a single team is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member_count: Option<usize>,
+}
+
+fn shown_team(row: TeamRow) -> Team {
+    Team {
+        id: row.name.clone(),
+        name: row.name,
+        description: row.description,
+        created_at: time(row.created),
+        member_count: None,
+    }
+}
+
+/// A member of a team.
+#[derive(Serialize, ToSchema)]
+struct TeamMemberBody {
+    username: String,
+}
+
+/// Roles on repositories.
+#[derive(Serialize, ToSchema)]
+struct Grants {
+    count: usize,
+    results: Vec<Grant>,
+}
+
+/// A role on a repository, of a team of its organization or of a user.
+#[derive(Serialize, ToSchema)]
+struct Grant {
+    repository: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    team: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    /// `read`, `write` or `admin`.
+    role: &'static str,
+}
+
+fn shown_grants(rows: Vec<GrantRow>) -> Json<Grants> {
+    let shown = |row: GrantRow| {
+        let (team, user) = match row.grantee {
+            Grantee::Team { team, .. } => (Some(team), None),
+            Grantee::User(user) => (None, Some(user)),
+        };
+        Grant { repository: row.repository, team, user, role: row.role.as_str() }
+    };
+    Json(Grants { count: rows.len(), results: rows.into_iter().map(shown).collect() })
 }
 
 /// `POST /v2/orgs`.
@@ -149,19 +270,23 @@ async fn create(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Input(new): Input<NewOrganization>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<Organization>> {
     let account = hub.create_organization(&who, &new.orgname, &new.full_name).await?;
-    Ok((StatusCode::CREATED, Json(organization_document(&account))))
+    Ok(Created(shown(&account)))
 }
 
 /// `GET /v2/orgs/{organization}`.
-async fn organization(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<Json<Value>> {
-    Ok(Json(organization_document(&hub.organization(&who, &name).await?)))
+async fn organization(
+    State(hub): State<Hub>,
+    Signed(who): Signed,
+    Path(name): Path<String>,
+) -> Result<Json<Organization>> {
+    Ok(Json(shown(&hub.organization(&who, &name).await?)))
 }
 
 /// `GET /v2/orgs/{organization}/settings`.
-async fn settings(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<Json<Value>> {
-    Ok(Json(settings_document(&hub.organization(&who, &name).await?)))
+async fn settings(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<Json<Settings>> {
+    Ok(Json(shown_settings(hub.organization(&who, &name).await?)))
 }
 
 /// `PUT /v2/orgs/{organization}/settings`.
@@ -169,8 +294,8 @@ async fn change_settings(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path(name): Path<String>,
-    Input(new): Input<Settings>,
-) -> Result<Json<Value>> {
+    Input(new): Input<SettingsChange>,
+) -> Result<Json<Settings>> {
     let update = AccountUpdate {
         full_name: new.full_name,
         description: new.description,
@@ -179,7 +304,7 @@ async fn change_settings(
         private_by_default: new.private_by_default,
         ..AccountUpdate::default()
     };
-    Ok(Json(settings_document(&hub.update_account(&who, &name, update).await?)))
+    Ok(Json(shown_settings(hub.update_account(&who, &name, update).await?)))
 }
 
 /// `GET /v2/orgs/{organization}/members`.
@@ -188,8 +313,8 @@ async fn members(
     Signed(who): Signed,
     Path(name): Path<String>,
     place: Place,
-) -> Result<Json<Value>> {
-    Ok(listed(place, hub.members(&who, &name).await?, member_document))
+) -> Result<List<MemberBody>> {
+    Ok(List::cut(place, hub.members(&who, &name).await?, shown_member))
 }
 
 /// `POST /v2/orgs/{organization}/members`.
@@ -198,9 +323,9 @@ async fn add_member(
     Signed(who): Signed,
     Path(name): Path<String>,
     Input(new): Input<NewMember>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.put_member(&who, &name, &new.member, member_role(&new.role)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `PUT /v2/orgs/{organization}/members/{user}`.
@@ -209,9 +334,9 @@ async fn set_member(
     Signed(who): Signed,
     Path((name, user)): Path<(String, String)>,
     Input(place): Input<MemberPlace>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.put_member(&who, &name, &user, member_role(&place.role)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `DELETE /v2/orgs/{organization}/members/{user}`.
@@ -219,9 +344,9 @@ async fn remove_member(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((name, user)): Path<(String, String)>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.remove_member(&who, &name, &user).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `GET /v2/orgs/{organization}/groups`.
@@ -230,8 +355,8 @@ async fn teams(
     Signed(who): Signed,
     Path(name): Path<String>,
     place: Place,
-) -> Result<Json<Value>> {
-    Ok(listed(place, hub.teams(&who, &name).await?, team_document))
+) -> Result<List<Team>> {
+    Ok(List::cut(place, hub.teams(&who, &name).await?, shown_team))
 }
 
 /// `POST /v2/orgs/{organization}/groups`.
@@ -240,9 +365,9 @@ async fn create_team(
     Signed(who): Signed,
     Path(name): Path<String>,
     Input(new): Input<NewTeam>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<Team>> {
     let row = hub.create_team(&who, &name, &new.name, &new.description).await?;
-    Ok((StatusCode::CREATED, Json(team_document(&row))))
+    Ok(Created(shown_team(row)))
 }
 
 /// `GET /v2/orgs/{organization}/groups/{team}`.
@@ -250,11 +375,9 @@ async fn team(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
-) -> Result<Json<Value>> {
+) -> Result<Json<Team>> {
     let (row, members) = hub.team(&who, &name, &team).await?;
-    let mut document = team_document(&row);
-    document["member_count"] = json!(members.len());
-    Ok(Json(document))
+    Ok(Json(Team { member_count: Some(members.len()), ..shown_team(row) }))
 }
 
 /// `PUT /v2/orgs/{organization}/groups/{team}`.
@@ -263,8 +386,8 @@ async fn describe_team(
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
     Input(new): Input<TeamDescription>,
-) -> Result<Json<Value>> {
-    Ok(Json(team_document(&hub.describe_team(&who, &name, &team, &new.description).await?)))
+) -> Result<Json<Team>> {
+    Ok(Json(shown_team(hub.describe_team(&who, &name, &team, &new.description).await?)))
 }
 
 /// `DELETE /v2/orgs/{organization}/groups/{team}`.
@@ -272,9 +395,9 @@ async fn delete_team(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.delete_team(&who, &name, &team).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `GET /v2/orgs/{organization}/groups/{team}/members`.
@@ -283,9 +406,9 @@ async fn team_members(
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
     place: Place,
-) -> Result<Json<Value>> {
+) -> Result<List<TeamMemberBody>> {
     let (_, members) = hub.team(&who, &name, &team).await?;
-    Ok(listed(place, members, |user| json!({ "username": user })))
+    Ok(List::cut(place, members, |username| TeamMemberBody { username }))
 }
 
 /// `POST /v2/orgs/{organization}/groups/{team}/members`.
@@ -294,9 +417,9 @@ async fn add_team_member(
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
     Input(new): Input<TeamMember>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.put_team_member(&who, &name, &team, &new.member).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `DELETE /v2/orgs/{organization}/groups/{team}/members/{user}`.
@@ -304,9 +427,9 @@ async fn remove_team_member(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((name, team, user)): Path<(String, String, String)>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.remove_team_member(&who, &name, &team, &user).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `GET /v2/orgs/{organization}/groups/{team}/repositories`.
@@ -314,13 +437,13 @@ async fn team_grants(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((name, team)): Path<(String, String)>,
-) -> Result<Json<Value>> {
-    Ok(all_grants(&hub.grants_of_team(&who, &name, &team).await?))
+) -> Result<Json<Grants>> {
+    Ok(shown_grants(hub.grants_of_team(&who, &name, &team).await?))
 }
 
 /// `GET /api/v1/grants/{repository}`.
-async fn grants(State(hub): State<Hub>, Signed(who): Signed, Path(repository): Path<String>) -> Result<Json<Value>> {
-    Ok(all_grants(&hub.grants_on(&who, &repository).await?))
+async fn grants(State(hub): State<Hub>, Signed(who): Signed, Path(repository): Path<String>) -> Result<Json<Grants>> {
+    Ok(shown_grants(hub.grants_on(&who, &repository).await?))
 }
 
 /// `PUT /api/v1/grants/{repository}`: `{"team" or "user", "role"}`.
@@ -329,11 +452,11 @@ async fn give_role(
     Signed(who): Signed,
     Path(repository): Path<String>,
     Input(new): Input<NewGrant>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     let unknown = || malformed(format!("role: {:?} is none of read, write, admin", new.role));
     let role = Role::parse(&new.role).ok_or_else(unknown)?;
     hub.give_role(&who, &repository, grantee(&repository, new.team, new.user)?, role).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `DELETE /api/v1/grants/{repository}?team=` or `?user=`.
@@ -342,25 +465,10 @@ async fn take_role(
     Signed(who): Signed,
     Path(repository): Path<String>,
     query: Query,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     let text = |name| query.first(name).map(str::to_owned);
     hub.take_role(&who, &repository, &grantee(&repository, text("team"), text("user"))?).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-/// Where a list was asked for.
-type Place = (Client, Uri, Page);
-
-/// The page of a list that is in memory.
-fn listed<T>((client, uri, page): Place, entries: Vec<T>, document: impl Fn(&T) -> Value) -> Json<Value> {
-    let count = entries.len() as u64;
-    let results = page.cut(entries).map(|entry| document(&entry)).collect();
-    Json(list(&client.origin, &uri, page, count, results))
-}
-
-fn all_grants(grants: &[GrantRow]) -> Json<Value> {
-    let results: Vec<Value> = grants.iter().map(grant_document).collect();
-    Json(json!({ "count": results.len(), "results": results }))
+    Ok(NoContent)
 }
 
 fn grantee(repository: &str, team: Option<String>, user: Option<String>) -> Result<Grantee> {

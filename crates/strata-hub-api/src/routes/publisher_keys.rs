@@ -1,52 +1,64 @@
 //! Public keys with which publishers sign: of an account, or of one repository.
 
 use axum::extract::{Path, State};
-use axum::routing::{delete, get};
-use axum::{Json, Router};
+use axum::response::NoContent;
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use strata_hub::Hub;
 use strata_hub::records::PublisherKeyRow;
+use utoipa::ToSchema;
 
-use super::both;
+use crate::endpoints::{Created, Endpoints};
 use crate::error::{Failure, Result};
 use crate::identity::{MaybeSigned, Signed};
 use crate::input::Input;
-use crate::output::time;
+use crate::output::{List, time};
 
-pub(super) fn routes() -> Router<Hub> {
-    Router::new()
-        .merge(both("/api/v1/accounts/{account}/keys", get(of_account).post(add_to_account)))
-        .merge(both("/api/v1/accounts/{account}/keys/{id}", delete(remove_from_account)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/keys", get(of_repository).post(add_to_repository)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/keys/{id}", delete(remove_from_repository)))
+pub(super) fn endpoints() -> Endpoints {
+    const ACCOUNT: &str = "/api/v1/accounts/{account}/keys";
+    const REPOSITORY: &str = "/api/v1/repositories/{namespace}/{name}/keys";
+    Endpoints::about("signing keys")
+        .get(ACCOUNT, "The keys that an account signs with", of_account)
+        .post(ACCOUNT, "Add a key, as its owner", add_to_account)
+        .delete("/api/v1/accounts/{account}/keys/{id}", "Remove a key, as its owner", remove_from_account)
+        .get(REPOSITORY, "The keys that a repository is signed with", of_repository)
+        .post(REPOSITORY, "Add a key, as its admin", add_to_repository)
+        .delete(
+            "/api/v1/repositories/{namespace}/{name}/keys/{id}",
+            "Remove a key, as its admin",
+            remove_from_repository,
+        )
 }
 
-#[derive(Deserialize)]
+/// A key to be added.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewKey {
     name: String,
+    /// The public key.
     pem: String,
 }
 
-fn document(row: &PublisherKeyRow) -> Value {
-    json!({
-        "id": row.id,
-        "name": row.name,
-        "pem": row.pem,
-        "added_by": row.added_by,
-        "added_at": time(row.added),
-    })
+/// A public key that is signed with.
+#[derive(Serialize, ToSchema)]
+struct KeyBody {
+    id: String,
+    name: String,
+    pem: String,
+    added_by: String,
+    added_at: String,
 }
 
-async fn listed(hub: &Hub, owner: &str) -> Result<Json<Value>> {
-    let results: Vec<Value> = hub.publisher_keys(owner).await?.iter().map(document).collect();
-    Ok(Json(json!({ "count": results.len(), "next": null, "previous": null, "results": results })))
+fn shown(row: PublisherKeyRow) -> KeyBody {
+    KeyBody { id: row.id, name: row.name, pem: row.pem, added_by: row.added_by, added_at: time(row.added) }
+}
+
+async fn listed(hub: &Hub, owner: &str) -> Result<List<KeyBody>> {
+    Ok(List::whole(hub.publisher_keys(owner).await?.into_iter().map(shown).collect()))
 }
 
 /// `GET /api/v1/accounts/{account}/keys`: for everybody.
-async fn of_account(State(hub): State<Hub>, Path(account): Path<String>) -> Result<Json<Value>> {
+async fn of_account(State(hub): State<Hub>, Path(account): Path<String>) -> Result<List<KeyBody>> {
     listed(&hub, &hub.account(&account).await?.name).await
 }
 
@@ -56,9 +68,9 @@ async fn add_to_account(
     Signed(who): Signed,
     Path(account): Path<String>,
     Input(new): Input<NewKey>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<KeyBody>> {
     let row = hub.add_publisher_key(&who, &account, &new.name, &new.pem).await?;
-    Ok((StatusCode::CREATED, Json(document(&row))))
+    Ok(Created(shown(row)))
 }
 
 /// `DELETE /api/v1/accounts/{account}/keys/{id}`.
@@ -66,9 +78,9 @@ async fn remove_from_account(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((account, id)): Path<(String, String)>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.remove_publisher_key(&who, &account, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// `GET /api/v1/repositories/{namespace}/{name}/keys`: for whoever sees the repository.
@@ -76,7 +88,7 @@ async fn of_repository(
     State(hub): State<Hub>,
     MaybeSigned(who): MaybeSigned,
     Path((namespace, name)): Path<(String, String)>,
-) -> Result<Json<Value>> {
+) -> Result<List<KeyBody>> {
     let name = format!("{namespace}/{name}");
     match hub.role_of(who.as_ref(), &name).await? {
         Some(_) => listed(&hub, &hub.repository(&name).await?.full_name()).await,
@@ -90,9 +102,9 @@ async fn add_to_repository(
     Signed(who): Signed,
     Path((namespace, name)): Path<(String, String)>,
     Input(new): Input<NewKey>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<KeyBody>> {
     let row = hub.add_publisher_key(&who, &format!("{namespace}/{name}"), &new.name, &new.pem).await?;
-    Ok((StatusCode::CREATED, Json(document(&row))))
+    Ok(Created(shown(row)))
 }
 
 /// `DELETE /api/v1/repositories/{namespace}/{name}/keys/{id}`.
@@ -100,7 +112,7 @@ async fn remove_from_repository(
     State(hub): State<Hub>,
     Signed(who): Signed,
     Path((namespace, name, id)): Path<(String, String, String)>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     hub.remove_publisher_key(&who, &format!("{namespace}/{name}"), &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

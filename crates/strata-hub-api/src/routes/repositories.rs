@@ -3,80 +3,166 @@
 //!
 //! Text is answered as it was written. Whoever renders it as a page makes it safe.
 
-use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
-use http::{StatusCode, Uri};
-use serde::Deserialize;
-use serde_json::{Value, json};
-use strata_hub::records::{
-    CategoryRow, ImmutableTags, RepositoryFilter, RepositoryOrder, RepositoryRow, Retention, Role,
-};
-use strata_hub::{Hub, NewRepository, RepositoryUpdate};
+use std::collections::BTreeSet;
 
-use super::both;
+use axum::Json;
+use axum::extract::{Path, State};
+use http::Uri;
+use serde::{Deserialize, Serialize};
+use strata_hub::records::{
+    CategoryRow, ImmutableTags, RepositoryFilter, RepositoryOrder, RepositoryRow, Retention, Role, TagRow,
+};
+use strata_hub::{DockerfileOrigin, Hub, NewRepository, RepositoryUpdate};
+use strata_model::Digest;
+use utoipa::ToSchema;
+
 use super::documents::{missing, refusal, repository};
+use crate::endpoints::{Accepted, Created, Endpoints};
 use crate::error::Result;
 use crate::identity::{Client, MaybeSigned};
 use crate::input::{Input, Page, Query};
-use crate::output::{self, time};
+use crate::output::{List, time};
 
 /// Days of pulls that are shown, unless asked for fewer.
 const DAYS: u64 = 90;
 
 type Names = Path<(String, String)>;
 
-pub(super) fn router() -> Router<Hub> {
-    let list = get(list_namespace);
-    let one = get(show).patch(update).delete(remove);
-    Router::new()
-        .merge(both("/v2/repositories/{namespace}", list.clone()))
-        .merge(both("/v2/namespaces/{namespace}/repositories", list.post(create)))
-        .merge(both("/v2/repositories/{namespace}/{name}", one.clone()))
-        .merge(both("/v2/namespaces/{namespace}/repositories/{name}", one))
-        .merge(both("/v2/repositories/{namespace}/{name}/stars", post(star).delete(unstar)))
-        .merge(both("/api/v1/repositories", get(list_all)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/star", put(star).delete(unstar)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/official", put(set_official)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/pulls", get(pulls)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/retention/preview", post(preview)))
-        .merge(both("/api/v1/repositories/{namespace}/{name}/dockerfile", get(dockerfile)))
-        .merge(both("/api/v1/categories", get(categories).put(set_categories)))
+pub(super) fn endpoints() -> Endpoints {
+    const NAMESPACE: &str = "/v2/namespaces/{namespace}/repositories";
+    const ONE: [&str; 2] = ["/v2/repositories/{namespace}/{name}", "/v2/namespaces/{namespace}/repositories/{name}"];
+    const STARS: &str = "/v2/repositories/{namespace}/{name}/stars";
+    const STAR: &str = "/api/v1/repositories/{namespace}/{name}/star";
+    let all = Endpoints::about("repositories")
+        .get("/v2/repositories/{namespace}", "Repositories of a namespace", list_namespace)
+        .get(NAMESPACE, "Repositories of a namespace", list_namespace)
+        .post(NAMESPACE, "Make a repository", create)
+        .get("/api/v1/repositories", "Every repository that one may see", list_all);
+    let one = ONE.into_iter().fold(all, |endpoints, one| {
+        endpoints.get(one, "A repository", show).patch(one, "Change a repository", update).delete(
+            one,
+            "Remove a repository",
+            remove,
+        )
+    });
+    one.post(STARS, "Star", star)
+        .delete(STARS, "Take the star away", unstar)
+        .put(STAR, "Star", star)
+        .delete(STAR, "Take the star away", unstar)
+        .put("/api/v1/repositories/{namespace}/{name}/official", "Make it official, or not", set_official)
+        .get("/api/v1/repositories/{namespace}/{name}/pulls", "Pulls by day", pulls)
+        .post(
+            "/api/v1/repositories/{namespace}/{name}/retention/preview",
+            "What a rule of retention would remove",
+            preview,
+        )
+        .get(
+            "/api/v1/repositories/{namespace}/{name}/dockerfile",
+            "The Dockerfile of a tag, attached or reconstructed",
+            dockerfile,
+        )
+        .get("/api/v1/categories", "Categories", categories)
+        .put("/api/v1/categories", "Set the categories", set_categories)
+}
+
+/// A category.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Category {
+    name: String,
+    slug: String,
+}
+
+/// A category as it is shown; one that is not known any more by its slug.
+pub(super) fn category(slug: &str, categories: &[CategoryRow]) -> Category {
+    let name = categories.iter().find(|category| category.slug == slug).map_or(slug, |category| &category.name);
+    Category { name: name.to_owned(), slug: slug.to_owned() }
 }
 
 /// What a list says of a repository.
-fn entry(row: &RepositoryRow, categories: &[CategoryRow]) -> Value {
-    let named = |slug: &String| {
-        let name = categories.iter().find(|category| category.slug == *slug).map_or(slug, |category| &category.name);
-        json!({ "name": name, "slug": slug })
-    };
-    json!({
-        "name": row.name,
-        "namespace": row.namespace,
-        "repository_type": row.kinds.first().map_or("image", String::as_str),
-        "status": 1,
-        "status_description": "active",
-        "description": row.description,
-        "is_private": row.is_private,
-        "is_automated": false,
-        "star_count": row.stars,
-        "pull_count": row.pulls,
-        "last_updated": time(row.last_updated),
-        "last_modified": time(row.last_updated),
-        "date_registered": time(row.registered),
-        "affiliation": null,
-        "hub_user": row.namespace,
-        "media_types": row.media_types,
-        "content_types": row.kinds,
-        "categories": row.categories.iter().map(named).collect::<Vec<_>>(),
-        "immutable_tags_settings": row.immutable_tags,
-        "source": row.source,
-        "badge": badge(row),
-        "platforms": row.platforms,
-        "last_pushed": row.last_pushed.map(time),
-        "last_pusher": row.last_pusher,
-    })
+#[derive(Serialize, ToSchema)]
+struct Repository {
+    name: String,
+    namespace: String,
+    /// `image`, `helm`, `artifact`, ….
+    repository_type: String,
+    status: u32,
+    status_description: &'static str,
+    description: String,
+    is_private: bool,
+    is_automated: bool,
+    star_count: u64,
+    pull_count: u64,
+    last_updated: String,
+    last_modified: String,
+    date_registered: String,
+    affiliation: Option<String>,
+    hub_user: String,
+    media_types: BTreeSet<String>,
+    /// What its tags are: `image`, `helm`, `artifact`, ….
+    content_types: BTreeSet<String>,
+    categories: Vec<Category>,
+    immutable_tags_settings: ImmutableTagsBody,
+    source: Option<String>,
+    /// `official`, `verified_publisher` or `none`.
+    badge: &'static str,
+    /// `os/architecture[/variant]` of all its images.
+    platforms: BTreeSet<String>,
+    last_pushed: Option<String>,
+    last_pusher: Option<String>,
+}
+
+/// A repository, and what whoever asks may do with it.
+#[derive(Serialize, ToSchema)]
+struct RepositoryDetail {
+    #[serde(flatten)]
+    entry: Repository,
+    user: String,
+    collaborator_count: u64,
+    has_starred: bool,
+    full_description: String,
+    permissions: Permissions,
+    /// Bytes that it shows.
+    storage_size: u64,
+    /// Only for administrators of the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<RetentionBody>,
+}
+
+/// What whoever asks may do.
+#[derive(Serialize, ToSchema)]
+struct Permissions {
+    read: bool,
+    write: bool,
+    admin: bool,
+}
+
+fn entry(row: RepositoryRow, categories: &[CategoryRow]) -> Repository {
+    Repository {
+        badge: badge(&row),
+        repository_type: row.kinds.first().map_or("image", String::as_str).to_owned(),
+        hub_user: row.namespace.clone(),
+        name: row.name,
+        namespace: row.namespace,
+        status: 1,
+        status_description: "active",
+        description: row.description,
+        is_private: row.is_private,
+        is_automated: false,
+        star_count: row.stars,
+        pull_count: row.pulls,
+        last_updated: time(row.last_updated),
+        last_modified: time(row.last_updated),
+        date_registered: time(row.registered),
+        affiliation: None,
+        media_types: row.media_types,
+        content_types: row.kinds,
+        categories: row.categories.iter().map(|slug| category(slug, categories)).collect(),
+        immutable_tags_settings: row.immutable_tags.into(),
+        source: row.source,
+        platforms: row.platforms,
+        last_pushed: row.last_pushed.map(time),
+        last_pusher: row.last_pusher,
+    }
 }
 
 /// `official`, `verified_publisher`, or `none`.
@@ -88,25 +174,20 @@ pub(super) fn badge(row: &RepositoryRow) -> &'static str {
     }
 }
 
-async fn detail(hub: &Hub, asking: &MaybeSigned, row: &RepositoryRow, role: Role) -> Result<Value> {
-    let mut document = entry(row, &hub.categories().await?);
-    let (manifests, has_starred) = (
-        hub.storage_size(row).await?,
-        match &asking.0 {
-            Some(identity) => hub.has_starred(row, &identity.account).await?,
+async fn detail(hub: &Hub, asking: &MaybeSigned, row: RepositoryRow, role: Role) -> Result<RepositoryDetail> {
+    Ok(RepositoryDetail {
+        user: row.namespace.clone(),
+        collaborator_count: 0,
+        has_starred: match &asking.0 {
+            Some(identity) => hub.has_starred(&row, &identity.account).await?,
             None => false,
         },
-    );
-    document["user"] = json!(row.namespace);
-    document["collaborator_count"] = json!(0);
-    document["has_starred"] = json!(has_starred);
-    document["full_description"] = json!(hub.full_description(row).await?);
-    document["permissions"] = json!({ "read": true, "write": role >= Role::Write, "admin": role >= Role::Admin });
-    document["storage_size"] = json!(manifests);
-    if role >= Role::Admin {
-        document["retention"] = json!(row.retention);
-    }
-    Ok(document)
+        full_description: hub.full_description(&row).await?,
+        permissions: Permissions { read: true, write: role >= Role::Write, admin: role >= Role::Admin },
+        storage_size: hub.storage_size(&row).await?,
+        retention: (role >= Role::Admin).then(|| row.retention.clone().into()),
+        entry: entry(row, &hub.categories().await?),
+    })
 }
 
 fn order(query: &Query) -> (RepositoryOrder, bool) {
@@ -127,7 +208,7 @@ fn order(query: &Query) -> (RepositoryOrder, bool) {
 /// Where a list was asked for.
 type Place = (Client, Uri, Query);
 
-async fn list(hub: &Hub, asking: &MaybeSigned, place: Place, namespace: Option<String>) -> Result {
+async fn list(hub: &Hub, asking: &MaybeSigned, place: Place, namespace: Option<String>) -> Result<List<Repository>> {
     let (client, uri, query) = place;
     let page = Page::of(&query)?;
     let (order, reverse) = order(&query);
@@ -137,7 +218,7 @@ async fn list(hub: &Hub, asking: &MaybeSigned, place: Place, namespace: Option<S
         _ => None,
     };
     let filter = RepositoryFilter {
-        namespace,
+        namespaces: namespace.into_iter().collect(),
         name: query.first("name").map(str::to_owned),
         official: query.first("official") == Some("true"),
         starred_by,
@@ -149,8 +230,8 @@ async fn list(hub: &Hub, asking: &MaybeSigned, place: Place, namespace: Option<S
     };
     let (count, rows) = hub.repositories(&filter).await?;
     let categories = hub.categories().await?;
-    let results = rows.iter().map(|row| entry(row, &categories)).collect();
-    Ok(Json(output::list(&client.origin, &uri, page, count, results)).into_response())
+    let results = rows.into_iter().map(|row| entry(row, &categories)).collect();
+    Ok(List::page(&client.origin, &uri, page, count, results))
 }
 
 async fn list_namespace(
@@ -158,21 +239,22 @@ async fn list_namespace(
     Path(namespace): Path<String>,
     asking: MaybeSigned,
     place: Place,
-) -> Result {
+) -> Result<List<Repository>> {
     list(&hub, &asking, place, Some(namespace)).await
 }
 
-async fn list_all(State(hub): State<Hub>, asking: MaybeSigned, place: Place) -> Result {
+async fn list_all(State(hub): State<Hub>, asking: MaybeSigned, place: Place) -> Result<List<Repository>> {
     list(&hub, &asking, place, None).await
 }
 
-async fn show(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result {
+async fn show(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result<Json<RepositoryDetail>> {
     let (row, role) = repository(&hub, &asking, &names, Role::Read).await?;
-    Ok(Json(detail(&hub, &asking, &row, role).await?).into_response())
+    Ok(Json(detail(&hub, &asking, row, role).await?))
 }
 
-#[derive(Deserialize)]
-struct NewBody {
+/// A repository to be.
+#[derive(Deserialize, ToSchema)]
+struct NewRepositoryBody {
     name: String,
     #[serde(default)]
     description: Option<String>,
@@ -186,8 +268,8 @@ async fn create(
     State(hub): State<Hub>,
     Path(namespace): Path<String>,
     asking: MaybeSigned,
-    Input(new): Input<NewBody>,
-) -> Result {
+    Input(new): Input<NewRepositoryBody>,
+) -> Result<Created<RepositoryDetail>> {
     let full_name = format!("{namespace}/{}", new.name);
     let identity = asking.0.as_ref().ok_or_else(|| refusal(&asking))?;
     let role = match hub.role_of(Some(identity), &full_name).await? {
@@ -202,34 +284,89 @@ async fn create(
         is_private: new.is_private,
     };
     let row = hub.create_repository_as(identity, new).await?;
-    Ok((StatusCode::CREATED, Json(detail(&hub, &asking, &row, role).await?)).into_response())
+    Ok(Created(detail(&hub, &asking, row, role).await?))
 }
 
 /// A category by its slug alone, or as it is shown.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 enum CategoryBody {
     Slug(String),
     Shown { slug: String },
 }
 
-#[derive(Deserialize)]
-struct UpdateBody {
+/// Which tags, once set, stay on their digest.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ImmutableTagsBody {
+    /// Whether any are.
+    #[serde(default)]
+    enabled: bool,
+    /// Regular expressions, one of which matches a whole tag; without any, every tag.
+    #[serde(default)]
+    rules: Vec<String>,
+}
+
+impl From<ImmutableTags> for ImmutableTagsBody {
+    fn from(ImmutableTags { enabled, rules }: ImmutableTags) -> ImmutableTagsBody {
+        ImmutableTagsBody { enabled, rules }
+    }
+}
+
+impl From<ImmutableTagsBody> for ImmutableTags {
+    fn from(ImmutableTagsBody { enabled, rules }: ImmutableTagsBody) -> ImmutableTags {
+        ImmutableTags { enabled, rules }
+    }
+}
+
+/// Which tags may be removed without being asked for.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RetentionBody {
+    /// Whether it is in force.
+    #[serde(default)]
+    enabled: bool,
+    /// The newest this many tags stay whatever their age.
+    #[serde(default)]
+    keep: u64,
+    /// Tags neither pushed nor pulled for this many days go; without it, all but those kept.
+    #[serde(default)]
+    older_than_days: Option<u64>,
+    /// Regular expressions, one of which matches a whole tag: these stay.
+    #[serde(default)]
+    except: Vec<String>,
+}
+
+impl From<Retention> for RetentionBody {
+    fn from(Retention { enabled, keep, older_than_days, except }: Retention) -> RetentionBody {
+        RetentionBody { enabled, keep, older_than_days, except }
+    }
+}
+
+impl From<RetentionBody> for Retention {
+    fn from(RetentionBody { enabled, keep, older_than_days, except }: RetentionBody) -> Retention {
+        Retention { enabled, keep, older_than_days, except }
+    }
+}
+
+/// What is to change of a repository.
+#[derive(Deserialize, ToSchema)]
+struct RepositoryChange {
     description: Option<String>,
     full_description: Option<String>,
     is_private: Option<bool>,
     categories: Option<Vec<CategoryBody>>,
     source: Option<String>,
-    immutable_tags_settings: Option<ImmutableTags>,
-    retention: Option<Retention>,
+    immutable_tags_settings: Option<ImmutableTagsBody>,
+    retention: Option<RetentionBody>,
 }
 
 async fn update(
     State(hub): State<Hub>,
     Path(names): Names,
     asking: MaybeSigned,
-    Input(update): Input<UpdateBody>,
-) -> Result {
+    Input(update): Input<RepositoryChange>,
+) -> Result<Json<RepositoryDetail>> {
     let (row, role) = repository(&hub, &asking, &names, Role::Admin).await?;
     let slug = |category| match category {
         CategoryBody::Slug(slug) | CategoryBody::Shown { slug } => slug,
@@ -240,33 +377,40 @@ async fn update(
         is_private: update.is_private,
         categories: update.categories.map(|categories| categories.into_iter().map(slug).collect()),
         source: update.source,
-        immutable_tags: update.immutable_tags_settings,
-        retention: update.retention,
+        immutable_tags: update.immutable_tags_settings.map(ImmutableTags::from),
+        retention: update.retention.map(Retention::from),
     };
     let identity = asking.0.as_ref().ok_or_else(|| refusal(&asking))?;
     let row = hub.update_repository_as(identity, &row.full_name(), update).await?;
-    Ok(Json(detail(&hub, &asking, &row, role).await?).into_response())
+    Ok(Json(detail(&hub, &asking, row, role).await?))
 }
 
-async fn remove(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result {
+async fn remove(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result<Accepted> {
     let (row, _) = repository(&hub, &asking, &names, Role::Admin).await?;
     let identity = asking.0.as_ref().ok_or_else(|| refusal(&asking))?;
     hub.delete_repository_as(identity, &row.full_name(), &row.full_name()).await?;
-    Ok(StatusCode::ACCEPTED.into_response())
+    Ok(Accepted)
 }
 
-async fn set_star(hub: &Hub, names: &(String, String), asking: &MaybeSigned, starred: bool) -> Result {
+/// A repository's stars, and one's own.
+#[derive(Serialize, ToSchema)]
+struct Star {
+    star_count: u64,
+    has_starred: bool,
+}
+
+async fn set_star(hub: &Hub, names: &(String, String), asking: &MaybeSigned, starred: bool) -> Result<Json<Star>> {
     let (row, _) = repository(hub, asking, names, Role::Read).await?;
     let identity = asking.0.as_ref().filter(|identity| identity.is_user()).ok_or_else(|| refusal(asking))?;
     let stars = hub.set_star(&row.full_name(), &identity.account, starred).await?;
-    Ok(Json(json!({ "star_count": stars, "has_starred": starred })).into_response())
+    Ok(Json(Star { star_count: stars, has_starred: starred }))
 }
 
-async fn star(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result {
+async fn star(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result<Json<Star>> {
     set_star(&hub, &names, &asking, true).await
 }
 
-async fn unstar(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result {
+async fn unstar(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned) -> Result<Json<Star>> {
     set_star(&hub, &names, &asking, false).await
 }
 
@@ -275,7 +419,8 @@ fn administers(asking: &MaybeSigned) -> Result<()> {
     Ok(identity.administers()?)
 }
 
-#[derive(Deserialize)]
+/// Whether it is curated.
+#[derive(Deserialize, ToSchema)]
 struct OfficialBody {
     is_official: bool,
 }
@@ -285,67 +430,134 @@ async fn set_official(
     Path(names): Names,
     asking: MaybeSigned,
     Input(wanted): Input<OfficialBody>,
-) -> Result {
+) -> Result<Json<RepositoryDetail>> {
     administers(&asking)?;
     let (row, role) = repository(&hub, &asking, &names, Role::Read).await?;
     hub.set_official(&row.full_name(), wanted.is_official).await?;
     let row = hub.repository(&row.full_name()).await?;
-    Ok(Json(detail(&hub, &asking, &row, role).await?).into_response())
+    Ok(Json(detail(&hub, &asking, row, role).await?))
 }
 
-async fn pulls(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned, query: Query) -> Result {
+/// How often a repository was pulled.
+#[derive(Serialize, ToSchema)]
+struct Pulls {
+    total: u64,
+    days: Vec<DayOfPulls>,
+}
+
+/// Pulls of one day.
+#[derive(Serialize, ToSchema)]
+struct DayOfPulls {
+    /// `2026-01-31`, in UTC.
+    day: String,
+    pulls: u64,
+}
+
+async fn pulls(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned, query: Query) -> Result<Json<Pulls>> {
     const SECONDS: i64 = 86_400;
     let (row, _) = repository(&hub, &asking, &names, Role::Read).await?;
     let days = query.number("days")?.unwrap_or(DAYS).clamp(1, 3660);
     let found = hub.pulls_by_day(row.id, days as u32).await?;
-    let day = |(day, pulls): &(i64, u64)| {
-        let date = jiff::Timestamp::from_second(day * SECONDS).unwrap_or_default().strftime("%Y-%m-%d").to_string();
-        json!({ "day": date, "pulls": pulls })
+    let day = |(day, pulls): (i64, u64)| DayOfPulls {
+        day: jiff::Timestamp::from_second(day * SECONDS).unwrap_or_default().strftime("%Y-%m-%d").to_string(),
+        pulls,
     };
-    Ok(Json(json!({ "total": row.pulls, "days": found.iter().map(day).collect::<Vec<_>>() })).into_response())
+    Ok(Json(Pulls { total: row.pulls, days: found.into_iter().map(day).collect() }))
+}
+
+/// Tags that a rule would remove.
+#[derive(Serialize, ToSchema)]
+struct RetentionPreview {
+    count: usize,
+    tags: Vec<ExpiredTag>,
+}
+
+/// A tag that a rule would remove.
+#[derive(Serialize, ToSchema)]
+struct ExpiredTag {
+    name: String,
+    #[schema(value_type = String)]
+    digest: Digest,
+    full_size: u64,
+    tag_last_pushed: String,
+    tag_last_pulled: Option<String>,
 }
 
 async fn preview(
     State(hub): State<Hub>,
     Path(names): Names,
     asking: MaybeSigned,
-    Input(rules): Input<Retention>,
-) -> Result {
+    Input(rules): Input<RetentionBody>,
+) -> Result<Json<RetentionPreview>> {
     let (row, _) = repository(&hub, &asking, &names, Role::Admin).await?;
-    let tags = hub.preview_retention(&row, &rules).await?;
-    let shown = |tag: &strata_hub::records::TagRow| {
-        json!({
-            "name": tag.tag, "digest": tag.manifest.digest, "full_size": tag.manifest.size,
-            "tag_last_pushed": time(tag.pushed), "tag_last_pulled": tag.last_pulled.map(time),
-        })
+    let tags = hub.preview_retention(&row, &rules.into()).await?;
+    let shown = |tag: TagRow| ExpiredTag {
+        name: tag.tag,
+        digest: tag.manifest.digest,
+        full_size: tag.manifest.size,
+        tag_last_pushed: time(tag.pushed),
+        tag_last_pulled: tag.last_pulled.map(time),
     };
-    Ok(Json(json!({ "count": tags.len(), "tags": tags.iter().map(shown).collect::<Vec<_>>() })).into_response())
+    Ok(Json(RetentionPreview { count: tags.len(), tags: tags.into_iter().map(shown).collect() }))
 }
 
-async fn dockerfile(State(hub): State<Hub>, Path(names): Names, asking: MaybeSigned, query: Query) -> Result {
+/// A Dockerfile.
+#[derive(Serialize, ToSchema)]
+struct DockerfileBody {
+    text: String,
+    /// `attached`, `annotated` or `reconstructed`.
+    origin: &'static str,
+    is_reconstructed: bool,
+    /// The image that it is of.
+    #[schema(value_type = String)]
+    digest: Digest,
+    /// When the image was built, as it says itself.
+    created: Option<String>,
+}
+
+async fn dockerfile(
+    State(hub): State<Hub>,
+    Path(names): Names,
+    asking: MaybeSigned,
+    query: Query,
+) -> Result<Json<DockerfileBody>> {
     let (row, _) = repository(&hub, &asking, &names, Role::Read).await?;
     let target = query.first("target").unwrap_or("latest");
     let found = hub.dockerfile(&row, target, query.first("platform")).await.map_err(missing)?;
-    Ok(Json(json!({
-        "text": found.text,
-        "origin": found.origin.as_str(),
-        "is_reconstructed": found.origin == strata_hub::DockerfileOrigin::Reconstructed,
-        "digest": found.image,
-        "created": found.created,
+    Ok(Json(DockerfileBody {
+        text: found.text,
+        origin: found.origin.as_str(),
+        is_reconstructed: found.origin == DockerfileOrigin::Reconstructed,
+        digest: found.image,
+        created: found.created,
     }))
-    .into_response())
 }
 
-async fn categories(State(hub): State<Hub>) -> Result<Response> {
-    Ok(Json(hub.categories().await?).into_response())
+/// A category, and what stands for it in addresses.
+#[derive(Serialize, Deserialize, ToSchema)]
+struct CategoryEntry {
+    slug: String,
+    name: String,
+}
+
+impl From<CategoryRow> for CategoryEntry {
+    fn from(CategoryRow { slug, name }: CategoryRow) -> CategoryEntry {
+        CategoryEntry { slug, name }
+    }
+}
+
+async fn categories(State(hub): State<Hub>) -> Result<Json<Vec<CategoryEntry>>> {
+    Ok(Json(hub.categories().await?.into_iter().map(CategoryEntry::from).collect()))
 }
 
 async fn set_categories(
     State(hub): State<Hub>,
     asking: MaybeSigned,
-    Input(categories): Input<Vec<CategoryRow>>,
-) -> Result {
+    Input(categories): Input<Vec<CategoryEntry>>,
+) -> Result<Json<Vec<CategoryEntry>>> {
     administers(&asking)?;
-    hub.set_categories(&categories).await?;
-    Ok(Json(categories).into_response())
+    let rows = categories.into_iter().map(|CategoryEntry { slug, name }| CategoryRow { slug, name });
+    let rows: Vec<CategoryRow> = rows.collect();
+    hub.set_categories(&rows).await?;
+    Ok(Json(rows.into_iter().map(CategoryEntry::from).collect()))
 }

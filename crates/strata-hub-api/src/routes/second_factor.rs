@@ -1,71 +1,102 @@
 //! The second factor of sign-in: Docker Hub's second step of a login, and turning it on and off.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::response::NoContent;
+use serde::{Deserialize, Serialize};
 use strata_hub::Hub;
+use utoipa::ToSchema;
 
-use super::both;
-use super::users::{incorrect, session_seconds};
+use super::users::{SessionToken, incorrect, session_seconds};
+use crate::endpoints::{Created, Endpoints};
 use crate::error::Result;
 use crate::identity::{Client, Signed};
 use crate::input::Input;
 
-pub(super) fn routes() -> Router<Hub> {
-    Router::new()
-        .merge(both("/v2/users/2fa-login", post(log_in)))
-        .merge(both("/api/v1/account/second-factor", get(state).post(begin).delete(disable)))
-        .merge(both("/api/v1/account/second-factor/confirm", post(confirm)))
-        .merge(both("/api/v1/admin/users/{name}/second-factor", delete(reset)))
+const OWN: &str = "/api/v1/account/second-factor";
+
+pub(super) fn endpoints() -> Endpoints {
+    let log_in_summary = "A session, by the token of a login that asks for a code, and the code";
+    let of_others = Endpoints::about("administration").delete(
+        "/api/v1/admin/users/{name}/second-factor",
+        "Turn a user's second factor off",
+        reset,
+    );
+    Endpoints::about("sign-in")
+        .post("/v2/users/2fa-login", log_in_summary, log_in)
+        .get(OWN, "Whether codes are asked for", state)
+        .post(OWN, "The key of one-time codes, for an app", begin)
+        .delete(OWN, "Turn it off by a code", disable)
+        .post("/api/v1/account/second-factor/confirm", "Turn it on by a first code; recovery codes", confirm)
+        .merge(of_others)
 }
 
-#[derive(Deserialize)]
+/// What the first step answered, and a code.
+#[derive(Deserialize, ToSchema)]
 struct SecondStep {
     login_2fa_token: String,
     code: String,
 }
 
-#[derive(Deserialize)]
+/// A one-time code, or a recovery code.
+#[derive(Deserialize, ToSchema)]
 struct Code {
     code: String,
 }
 
-/// `POST /v2/users/2fa-login`: a session, by the token of the first step and a code.
-async fn log_in(State(hub): State<Hub>, client: Client, Input(step): Input<SecondStep>) -> Result<Json<Value>> {
+/// Whether a second factor is on.
+#[derive(Serialize, ToSchema)]
+struct SecondFactorBody {
+    is_on: bool,
+    recovery_codes_left: u64,
+}
+
+/// A second factor that is not on yet.
+#[derive(Serialize, ToSchema)]
+struct NewSecondFactorBody {
+    /// The key in base 32, to be typed.
+    key: String,
+    /// `otpauth://totp/…`, to be shown as a QR code.
+    address: String,
+}
+
+/// Codes for who has lost the app; each is good once.
+#[derive(Serialize, ToSchema)]
+struct RecoveryCodes {
+    recovery_codes: Vec<String>,
+}
+
+async fn log_in(State(hub): State<Hub>, client: Client, Input(step): Input<SecondStep>) -> Result<Json<SessionToken>> {
     let signed = hub.sign_in_with_code(&step.login_2fa_token, &step.code, Some(client.peer)).await;
     let token = hub.session(&signed.map_err(incorrect)?, session_seconds(&hub), &client.agent).await?;
-    Ok(Json(json!({ "token": token })))
+    Ok(Json(SessionToken { token }))
 }
 
-/// `GET /api/v1/account/second-factor`.
-async fn state(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>> {
+async fn state(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<SecondFactorBody>> {
     let state = hub.second_factor(&who).await?;
-    Ok(Json(json!({ "is_on": state.is_on, "recovery_codes_left": state.recovery_codes })))
+    Ok(Json(SecondFactorBody { is_on: state.is_on, recovery_codes_left: state.recovery_codes }))
 }
 
-/// `POST /api/v1/account/second-factor`: the key for an app.
-async fn begin(State(hub): State<Hub>, Signed(who): Signed) -> Result<(StatusCode, Json<Value>)> {
+async fn begin(State(hub): State<Hub>, Signed(who): Signed) -> Result<Created<NewSecondFactorBody>> {
     let new = hub.begin_second_factor(&who).await?;
-    Ok((StatusCode::CREATED, Json(json!({ "key": new.key, "address": new.address }))))
+    Ok(Created(NewSecondFactorBody { key: new.key, address: new.address }))
 }
 
-/// `POST /api/v1/account/second-factor/confirm`: turns it on by a first code.
-async fn confirm(State(hub): State<Hub>, Signed(who): Signed, Input(shown): Input<Code>) -> Result<Json<Value>> {
-    let codes = hub.confirm_second_factor(&who, &shown.code).await?;
-    Ok(Json(json!({ "recovery_codes": codes })))
+async fn confirm(
+    State(hub): State<Hub>,
+    Signed(who): Signed,
+    Input(shown): Input<Code>,
+) -> Result<Json<RecoveryCodes>> {
+    Ok(Json(RecoveryCodes { recovery_codes: hub.confirm_second_factor(&who, &shown.code).await? }))
 }
 
-/// `DELETE /api/v1/account/second-factor`: turns it off by a code.
-async fn disable(State(hub): State<Hub>, Signed(who): Signed, Input(shown): Input<Code>) -> Result<StatusCode> {
+async fn disable(State(hub): State<Hub>, Signed(who): Signed, Input(shown): Input<Code>) -> Result<NoContent> {
     hub.disable_second_factor(&who, &shown.code).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
-/// `DELETE /api/v1/admin/users/{name}/second-factor`: for who has lost everything.
-async fn reset(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<StatusCode> {
+/// For who has lost everything.
+async fn reset(State(hub): State<Hub>, Signed(who): Signed, Path(name): Path<String>) -> Result<NoContent> {
     hub.reset_second_factor(&who, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

@@ -1,43 +1,50 @@
 //! One's sessions that began with a password: seen, and ended one by one.
 
 use axum::extract::{Path, State};
-use axum::routing::{delete, get};
-use axum::{Json, Router};
-use http::StatusCode;
-use serde_json::{Value, json};
+use axum::response::NoContent;
+use serde::Serialize;
 use strata_hub::{Hub, Session};
+use utoipa::ToSchema;
 
-use super::both;
+use crate::endpoints::Endpoints;
 use crate::error::Result;
 use crate::identity::Signed;
-use crate::output::time;
+use crate::output::{List, time};
 
-pub(super) fn routes() -> Router<Hub> {
-    Router::new()
-        .merge(both("/api/v1/account/sessions", get(list)))
-        .merge(both("/api/v1/account/sessions/{id}", delete(end)))
+pub(super) fn endpoints() -> Endpoints {
+    Endpoints::about("accounts")
+        .get("/api/v1/account/sessions", "One's sessions that began with a password", list)
+        .delete("/api/v1/account/sessions/{id}", "End one of them", end)
 }
 
-fn document(session: &Session) -> Value {
-    json!({
-        "id": session.row.id,
-        "created_at": time(session.row.created),
-        "expires_at": time(session.row.expires),
-        "creator_ip": session.row.address,
-        "creator_ua": session.row.agent,
-        "is_current": session.is_current,
-    })
+/// A session that began with a password.
+#[derive(Serialize, ToSchema)]
+struct SessionBody {
+    id: String,
+    created_at: String,
+    expires_at: String,
+    creator_ip: String,
+    creator_ua: String,
+    /// Whether it is the one that asks.
+    is_current: bool,
 }
 
-/// `GET /api/v1/account/sessions`.
-async fn list(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>> {
-    let sessions = hub.sessions(&who).await?;
-    let results: Vec<Value> = sessions.iter().map(document).collect();
-    Ok(Json(json!({ "count": results.len(), "next": null, "previous": null, "results": results })))
+fn shown(session: Session) -> SessionBody {
+    SessionBody {
+        id: session.row.id,
+        created_at: time(session.row.created),
+        expires_at: time(session.row.expires),
+        creator_ip: session.row.address,
+        creator_ua: session.row.agent,
+        is_current: session.is_current,
+    }
 }
 
-/// `DELETE /api/v1/account/sessions/{id}`.
-async fn end(State(hub): State<Hub>, Signed(who): Signed, Path(id): Path<String>) -> Result<StatusCode> {
+async fn list(State(hub): State<Hub>, Signed(who): Signed) -> Result<List<SessionBody>> {
+    Ok(List::whole(hub.sessions(&who).await?.into_iter().map(shown).collect()))
+}
+
+async fn end(State(hub): State<Hub>, Signed(who): Signed, Path(id): Path<String>) -> Result<NoContent> {
     hub.end_session(&who, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }

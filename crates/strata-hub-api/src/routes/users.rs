@@ -1,47 +1,53 @@
 //! Signing in to the hub's API, and one's own account.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::IntoResponse as _;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::response::{IntoResponse, NoContent, Response};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use strata_hub::records::{AccountKind, AccountRow, MemberRole};
 use strata_hub::{AccountUpdate, Hub, HubError, NewUser, SignedIn};
+use utoipa::ToSchema;
 
+use crate::endpoints::{Answer, Created, Draft, Endpoints};
 use crate::error::{Failure, Result};
 use crate::identity::{Client, Signed};
 use crate::input::Input;
-use crate::output::time;
+use crate::output::{List, time};
 
 /// Lifetime of a token of `/v2/auth/token` in seconds, as on Docker Hub.
 const SHORT: u32 = 600;
 
-pub(super) fn routes() -> Router<Hub> {
-    Router::new()
-        .merge(super::both("/v2/users/login", post(log_in)))
-        .merge(super::both("/v2/auth/token", post(auth_token)))
-        .merge(super::both("/v2/users", post(register)))
-        .merge(super::both("/v2/users/{name}", get(user)))
-        .merge(super::both("/v2/user", get(own).patch(change)))
-        .merge(super::both("/v2/user/orgs", get(organizations)))
-        .merge(super::both("/api/v1/account/password", post(change_password)))
+pub(super) fn endpoints() -> Endpoints {
+    let sign_in = Endpoints::about("sign-in")
+        .post("/v2/users/login", "A session, by name and password; or what to come back with and a code", log_in)
+        .post("/v2/auth/token", "A session of ten minutes, by name and password or access token", auth_token);
+    Endpoints::about("accounts")
+        .post("/v2/users", "Make an account for oneself, where that is allowed", register)
+        .get("/v2/users/{name}", "What everybody may know of an account", user)
+        .get("/v2/user", "Oneself", own)
+        .patch("/v2/user", "Change oneself", change)
+        .get("/v2/user/orgs", "One's organizations", organizations)
+        .post("/api/v1/account/password", "Choose another password", change_password)
+        .merge(sign_in)
 }
 
-#[derive(Deserialize)]
+/// A name and a password.
+#[derive(Deserialize, ToSchema)]
 struct Login {
     username: String,
     password: String,
 }
 
-#[derive(Deserialize)]
+/// A name, and a password or an access token.
+#[derive(Deserialize, ToSchema)]
 struct Credentials {
     identifier: String,
     secret: String,
 }
 
-#[derive(Deserialize)]
+/// An account to be.
+#[derive(Deserialize, ToSchema)]
 struct Registration {
     username: String,
     password: String,
@@ -51,18 +57,21 @@ struct Registration {
     full_name: String,
 }
 
-#[derive(Deserialize)]
+/// The old password, and a new one.
+#[derive(Deserialize, ToSchema)]
 struct PasswordChange {
     username: String,
     password: String,
     new_password: String,
+    /// Where a second factor is on.
     #[serde(default)]
     code: String,
 }
 
-#[derive(Deserialize)]
+/// What is to change of an account.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Change {
+struct AccountChange {
     full_name: Option<String>,
     description: Option<String>,
     link: Option<String>,
@@ -71,20 +80,70 @@ struct Change {
     private_by_default: Option<bool>,
 }
 
-/// `POST /v2/users/login`: a session, or what to come back with and a code.
-async fn log_in(State(hub): State<Hub>, client: Client, Input(login): Input<Login>) -> Result {
-    let signed = hub.sign_in(&login.username, &login.password, Some(client.peer)).await.map_err(incorrect)?;
-    Ok(match signed {
+/// A session of the hub's API: what `Authorization: Bearer` takes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SessionToken {
+    pub(super) token: String,
+}
+
+/// A session of the hub's API, under OAuth's name.
+#[derive(Serialize, ToSchema)]
+struct AccessToken {
+    access_token: String,
+}
+
+/// The password was right, and a code is needed besides.
+#[derive(Serialize, ToSchema)]
+struct CodeNeeded {
+    detail: &'static str,
+    message: &'static str,
+    /// What to come to `/v2/users/2fa-login` with.
+    login_2fa_token: String,
+}
+
+/// Why a login did not give a session.
+enum Unfinished {
+    Failed(Failure),
+    NeedsCode(String),
+}
+
+impl<E: Into<Failure>> From<E> for Unfinished {
+    fn from(error: E) -> Unfinished {
+        Unfinished::Failed(error.into())
+    }
+}
+
+impl IntoResponse for Unfinished {
+    fn into_response(self) -> Response {
+        match self {
+            Unfinished::Failed(failure) => failure.into_response(),
+            Unfinished::NeedsCode(login_2fa_token) => {
+                let detail = "Require secondary authentication on MFA enabled account";
+                let document = CodeNeeded { detail, message: detail, login_2fa_token };
+                (StatusCode::UNAUTHORIZED, Json(document)).into_response()
+            }
+        }
+    }
+}
+
+impl Answer for Unfinished {
+    fn describe(draft: Draft) -> Draft {
+        Failure::describe(draft).answers::<CodeNeeded>("401", "A code is needed, or it is refused as others are")
+    }
+}
+
+async fn log_in(
+    State(hub): State<Hub>,
+    client: Client,
+    Input(login): Input<Login>,
+) -> Result<Json<SessionToken>, Unfinished> {
+    match hub.sign_in(&login.username, &login.password, Some(client.peer)).await.map_err(incorrect)? {
         SignedIn::Yes(identity) => {
             let token = hub.session(&identity, session_seconds(&hub), &client.agent).await?;
-            Json(json!({ "token": token })).into_response()
+            Ok(Json(SessionToken { token }))
         }
-        SignedIn::NeedsCode(token) => {
-            let detail = "Require secondary authentication on MFA enabled account";
-            let document = json!({ "detail": detail, "message": detail, "login_2fa_token": token });
-            (StatusCode::UNAUTHORIZED, Json(document)).into_response()
-        }
-    })
+        SignedIn::NeedsCode(token) => Err(Unfinished::NeedsCode(token)),
+    }
 }
 
 /// Lifetime of a session in seconds.
@@ -101,9 +160,13 @@ pub(super) fn incorrect(error: HubError) -> Failure {
 }
 
 /// `POST /v2/auth/token`: a session of ten minutes.
-async fn auth_token(State(hub): State<Hub>, client: Client, Input(shown): Input<Credentials>) -> Result<Json<Value>> {
+async fn auth_token(
+    State(hub): State<Hub>,
+    client: Client,
+    Input(shown): Input<Credentials>,
+) -> Result<Json<AccessToken>> {
     let identity = hub.authenticate(&shown.identifier, &shown.secret, Some(client.peer)).await.map_err(incorrect)?;
-    Ok(Json(json!({ "access_token": hub.session(&identity, SHORT, &client.agent).await? })))
+    Ok(Json(AccessToken { access_token: hub.session(&identity, SHORT, &client.agent).await? }))
 }
 
 /// `POST /v2/users`: an account for oneself, where that is allowed.
@@ -111,7 +174,7 @@ async fn register(
     State(hub): State<Hub>,
     client: Client,
     Input(new): Input<Registration>,
-) -> Result<(StatusCode, Json<Value>)> {
+) -> Result<Created<PublicAccount>> {
     let new = NewUser {
         name: new.username,
         password: Some(new.password),
@@ -120,21 +183,25 @@ async fn register(
         is_administrator: false,
     };
     let account = hub.register(new, Some(client.peer)).await?;
-    Ok((StatusCode::CREATED, Json(public(&account))))
+    Ok(Created(public(&account)))
 }
 
 /// `GET /v2/users/{name}`: what everybody may know of an account.
-async fn user(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Json<Value>> {
+async fn user(State(hub): State<Hub>, Path(name): Path<String>) -> Result<Json<PublicAccount>> {
     Ok(Json(public(&hub.account(&name).await?)))
 }
 
 /// `GET /v2/user`: one's own account.
-async fn own(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>> {
+async fn own(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Account>> {
     Ok(Json(complete(&hub.account(&who.account).await?)))
 }
 
 /// `PATCH /v2/user`.
-async fn change(State(hub): State<Hub>, Signed(who): Signed, Input(change): Input<Change>) -> Result<Json<Value>> {
+async fn change(
+    State(hub): State<Hub>,
+    Signed(who): Signed,
+    Input(change): Input<AccountChange>,
+) -> Result<Json<Account>> {
     let update = AccountUpdate {
         full_name: change.full_name,
         description: change.description,
@@ -148,17 +215,23 @@ async fn change(State(hub): State<Hub>, Signed(who): Signed, Input(change): Inpu
 }
 
 /// `GET /v2/user/orgs`: the organizations that one is in.
-async fn organizations(State(hub): State<Hub>, Signed(who): Signed) -> Result<Json<Value>> {
+async fn organizations(State(hub): State<Hub>, Signed(who): Signed) -> Result<List<Membership>> {
     let organizations = hub.organizations_of(&who).await?;
-    let results: Vec<Value> = organizations.iter().map(|(account, role)| membership(account, *role)).collect();
-    Ok(Json(json!({ "count": results.len(), "next": null, "previous": null, "results": results })))
+    Ok(List::whole(organizations.iter().map(|(account, role)| membership(account, *role)).collect()))
 }
 
-fn membership(account: &AccountRow, role: MemberRole) -> Value {
-    let mut document = public(account);
-    document["orgname"] = json!(account.name);
-    document["role"] = json!(role.as_str());
-    document
+/// An organization that one is in.
+#[derive(Serialize, ToSchema)]
+struct Membership {
+    #[serde(flatten)]
+    account: PublicAccount,
+    orgname: String,
+    /// `member` or `owner`.
+    role: &'static str,
+}
+
+fn membership(account: &AccountRow, role: MemberRole) -> Membership {
+    Membership { account: public(account), orgname: account.name.clone(), role: role.as_str() }
 }
 
 /// `POST /api/v1/account/password`: another password, by showing the old one, and a code where a second factor is on; the
@@ -167,38 +240,67 @@ async fn change_password(
     State(hub): State<Hub>,
     client: Client,
     Input(change): Input<PasswordChange>,
-) -> Result<StatusCode> {
+) -> Result<NoContent> {
     let PasswordChange { username, password, new_password, code } = change;
     hub.change_password(&username, &password, &new_password, &code, Some(client.peer)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 /// What everybody may know of an account.
-pub(super) fn public(account: &AccountRow) -> Value {
-    json!({
-        "id": account.name,
-        "username": account.name,
-        "full_name": account.full_name,
-        "description": account.description,
-        "link": account.link,
-        "location": account.location,
-        "date_joined": time(account.created),
-        "type": match account.kind {
-            AccountKind::User => "User",
-            AccountKind::Organization => "Organization",
-        },
-        "badge": account.is_verified_publisher.then_some("verified_publisher"),
-    })
+#[derive(Serialize, ToSchema)]
+pub(super) struct PublicAccount {
+    id: String,
+    username: String,
+    full_name: String,
+    description: String,
+    link: String,
+    location: String,
+    date_joined: String,
+    /// `User` or `Organization`.
+    r#type: &'static str,
+    /// `verified_publisher`.
+    badge: Option<&'static str>,
 }
 
 /// What an account itself and administrators may know.
-pub(super) fn complete(account: &AccountRow) -> Value {
-    let mut document = public(account);
-    document["email"] = json!(account.email);
-    document["private_by_default"] = json!(account.private_by_default);
-    document["quota"] = json!(account.quota);
-    document["is_admin"] = json!(account.is_administrator);
-    document["is_active"] = json!(!account.is_disabled);
-    document["password_is_one_time"] = json!(account.password_is_one_time);
-    document
+#[derive(Serialize, ToSchema)]
+pub(super) struct Account {
+    #[serde(flatten)]
+    public: PublicAccount,
+    email: Option<String>,
+    private_by_default: bool,
+    /// Most bytes that its namespace may hold.
+    quota: Option<u64>,
+    is_admin: bool,
+    is_active: bool,
+    password_is_one_time: bool,
+}
+
+pub(super) fn public(account: &AccountRow) -> PublicAccount {
+    PublicAccount {
+        id: account.name.clone(),
+        username: account.name.clone(),
+        full_name: account.full_name.clone(),
+        description: account.description.clone(),
+        link: account.link.clone(),
+        location: account.location.clone(),
+        date_joined: time(account.created),
+        r#type: match account.kind {
+            AccountKind::User => "User",
+            AccountKind::Organization => "Organization",
+        },
+        badge: account.is_verified_publisher.then_some("verified_publisher"),
+    }
+}
+
+pub(super) fn complete(account: &AccountRow) -> Account {
+    Account {
+        public: public(account),
+        email: account.email.clone(),
+        private_by_default: account.private_by_default,
+        quota: account.quota,
+        is_admin: account.is_administrator,
+        is_active: !account.is_disabled,
+        password_is_one_time: account.password_is_one_time,
+    }
 }

@@ -1,9 +1,8 @@
 //! `/api/v1/repositories/{namespace}/{name}/webhooks`: for administrators of the repository.
 
+use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::response::NoContent;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use strata_hub::records::{DeliveryRow, Role, WebhookRow};
@@ -11,6 +10,7 @@ use strata_hub::{Hub, Identity, NewWebhook, WebhookEvent};
 use utoipa::ToSchema;
 
 use super::administration::time;
+use crate::endpoints::{Created, Endpoints};
 use crate::error::{Failure, Result};
 use crate::identity::MaybeSigned;
 use crate::input::Input;
@@ -18,17 +18,22 @@ use crate::input::Input;
 /// Deliveries that are shown.
 const DELIVERIES: usize = 100;
 
-pub(super) fn router() -> Router<Hub> {
-    Router::new()
-        .route("/api/v1/repositories/{namespace}/{name}/webhooks", get(list).post(create))
-        .route("/api/v1/repositories/{namespace}/{name}/webhooks/{id}", get(show).patch(update).delete(remove))
-        .route("/api/v1/repositories/{namespace}/{name}/webhooks/{id}/deliveries", get(deliveries))
+pub(super) fn endpoints() -> Endpoints {
+    const ALL: &str = "/api/v1/repositories/{namespace}/{name}/webhooks";
+    const ONE: &str = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}";
+    Endpoints::about("webhooks")
+        .get(ALL, "Webhooks of a repository", list)
+        .post(ALL, "Make a webhook", create)
+        .get(ONE, "A webhook", show)
+        .patch(ONE, "Turn a webhook on or off", update)
+        .delete(ONE, "Remove a webhook", remove)
+        .get("/api/v1/repositories/{namespace}/{name}/webhooks/{id}/deliveries", "What was sent last", deliveries)
 }
 
 /// A webhook to be.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewWebhookBody {
+struct NewWebhookBody {
     name: String,
     /// `https://…` or `http://…`; private addresses only as the hub's configuration allows.
     url: String,
@@ -42,14 +47,14 @@ pub(super) struct NewWebhookBody {
 /// What is to change.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WebhookUpdateBody {
+struct WebhookUpdateBody {
     /// Whether anything is sent.
     active: bool,
 }
 
 /// A webhook.
 #[derive(Serialize, ToSchema)]
-pub(super) struct WebhookBody {
+struct WebhookBody {
     id: String,
     name: String,
     url: String,
@@ -64,7 +69,7 @@ pub(super) struct WebhookBody {
 
 /// One attempt to tell a webhook something, or several.
 #[derive(Serialize, ToSchema)]
-pub(super) struct DeliveryBody {
+struct DeliveryBody {
     id: i64,
     event: String,
     /// `waiting`, `delivered` or `failed`.
@@ -114,37 +119,27 @@ fn shown_delivery(row: DeliveryRow) -> DeliveryBody {
     }
 }
 
-#[utoipa::path(
-    get, path = "/api/v1/repositories/{namespace}/{name}/webhooks", tag = "webhooks",
-    params(("namespace" = String, Path), ("name" = String, Path)),
-    responses((status = 200, body = [WebhookBody]), (status = 403), (status = 404))
-)]
-pub(super) async fn list(
+async fn list(
     State(hub): State<Hub>,
     Path((namespace, name)): Path<(String, String)>,
     asking: MaybeSigned,
-) -> Result {
+) -> Result<Json<Vec<WebhookBody>>> {
     let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
     let webhooks = hub.webhooks(&repository).await?;
-    Ok(Json(webhooks.into_iter().map(|row| shown(row, None)).collect::<Vec<_>>()).into_response())
+    Ok(Json(webhooks.into_iter().map(|row| shown(row, None)).collect()))
 }
 
-#[utoipa::path(
-    post, path = "/api/v1/repositories/{namespace}/{name}/webhooks", tag = "webhooks",
-    params(("namespace" = String, Path), ("name" = String, Path)), request_body = NewWebhookBody,
-    responses((status = 201, body = WebhookBody), (status = 400), (status = 403), (status = 404), (status = 409))
-)]
-pub(super) async fn create(
+async fn create(
     State(hub): State<Hub>,
     Path((namespace, name)): Path<(String, String)>,
     asking: MaybeSigned,
     Input(new): Input<NewWebhookBody>,
-) -> Result {
+) -> Result<Created<WebhookBody>> {
     let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
     let events = new.events.iter().map(|word| event(word)).collect::<Result<_>>()?;
     let new = NewWebhook { name: new.name, url: new.url, secret: new.secret, events };
     let created = hub.create_webhook_as(&who, &repository, new).await?;
-    Ok((StatusCode::CREATED, Json(shown(created.webhook, Some(created.secret)))).into_response())
+    Ok(Created(shown(created.webhook, Some(created.secret))))
 }
 
 fn event(word: &str) -> Result<WebhookEvent> {
@@ -152,64 +147,43 @@ fn event(word: &str) -> Result<WebhookEvent> {
     found.ok_or_else(|| Failure::new(StatusCode::BAD_REQUEST, format!("events: {word:?} is none of push, delete, tag")))
 }
 
-#[utoipa::path(
-    get, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}", tag = "webhooks",
-    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
-    responses((status = 200, body = WebhookBody), (status = 403), (status = 404))
-)]
-pub(super) async fn show(
+async fn show(
     State(hub): State<Hub>,
     Path((namespace, name, id)): Path<(String, String, String)>,
     asking: MaybeSigned,
-) -> Result {
+) -> Result<Json<WebhookBody>> {
     let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
-    Ok(Json(shown(hub.webhook(&repository, &id).await?, None)).into_response())
+    Ok(Json(shown(hub.webhook(&repository, &id).await?, None)))
 }
 
-#[utoipa::path(
-    patch, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}", tag = "webhooks",
-    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
-    request_body = WebhookUpdateBody,
-    responses((status = 200, body = WebhookBody), (status = 400), (status = 403), (status = 404))
-)]
-pub(super) async fn update(
+async fn update(
     State(hub): State<Hub>,
     Path((namespace, name, id)): Path<(String, String, String)>,
     asking: MaybeSigned,
     Input(update): Input<WebhookUpdateBody>,
-) -> Result {
+) -> Result<Json<WebhookBody>> {
     let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
-    Ok(Json(shown(hub.switch_webhook_as(&who, &repository, &id, update.active).await?, None)).into_response())
+    Ok(Json(shown(hub.switch_webhook_as(&who, &repository, &id, update.active).await?, None)))
 }
 
-#[utoipa::path(
-    delete, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}", tag = "webhooks",
-    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
-    responses((status = 204), (status = 403), (status = 404))
-)]
-pub(super) async fn remove(
+async fn remove(
     State(hub): State<Hub>,
     Path((namespace, name, id)): Path<(String, String, String)>,
     asking: MaybeSigned,
-) -> Result {
+) -> Result<NoContent> {
     let (repository, who) = administered(&hub, asking, &namespace, &name).await?;
     hub.delete_webhook_as(&who, &repository, &id).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    Ok(NoContent)
 }
 
-#[utoipa::path(
-    get, path = "/api/v1/repositories/{namespace}/{name}/webhooks/{id}/deliveries", tag = "webhooks",
-    params(("namespace" = String, Path), ("name" = String, Path), ("id" = String, Path)),
-    responses((status = 200, body = [DeliveryBody]), (status = 403), (status = 404))
-)]
-pub(super) async fn deliveries(
+async fn deliveries(
     State(hub): State<Hub>,
     Path((namespace, name, id)): Path<(String, String, String)>,
     asking: MaybeSigned,
-) -> Result<Response> {
+) -> Result<Json<Vec<DeliveryBody>>> {
     let (repository, _) = administered(&hub, asking, &namespace, &name).await?;
     let rows = hub.deliveries(&repository, &id, DELIVERIES).await?;
-    Ok(Json(rows.into_iter().map(shown_delivery).collect::<Vec<_>>()).into_response())
+    Ok(Json(rows.into_iter().map(shown_delivery).collect()))
 }
 
 /// The repository's full name and who asks, who must be its administrator. Who may not see it is told that there is none.

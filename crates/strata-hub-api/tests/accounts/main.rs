@@ -3,6 +3,8 @@
 mod api;
 #[path = "../clients/mod.rs"]
 mod clients;
+#[path = "../description/mod.rs"]
+mod description;
 mod outsiders;
 mod registry_access;
 mod second_factor;

@@ -157,6 +157,21 @@ fn tells_nothing(world: &World, repository: &str, path: &str, answer: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_everybody_may_read_is_mounted_without_a_scope_for_it() {
+    let world = World::start().await;
+    for (repository, from, status) in [
+        ("acme/named", "&from=acme/public", 201),
+        ("acme/unnamed", "", 201),
+        ("acme/secretive", "&from=acme/secret", 202),
+    ] {
+        let token = world.token(&format!("repository:{repository}:pull,push"), Some(&basic("ann", PASSWORD))).await;
+        let path = world.path(repository, &format!("blobs/uploads/?mount={{blob}}{from}"));
+        let answer = world.send("POST", &path, Some(&token), Body::None).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_and_forbidden_are_alike() {
     let world = World::start().await;
     let unknown = "acme/absent";

@@ -99,8 +99,8 @@ impl World {
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, authorization: Option<&str>, body: Body<'_>) -> Answer {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        let verb = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(verb, format!("http://{}{path}", self.address));
         if let Some(authorization) = authorization {
             request = request.header("Authorization", authorization);
         }
@@ -114,7 +114,9 @@ impl World {
         };
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, body: response.bytes().await.unwrap().to_vec() }
+        let body = response.bytes().await.unwrap().to_vec();
+        crate::description::check(method, path, status, &body);
+        Answer { status, headers, body }
     }
 
     pub(crate) async fn get(&self, path: &str, authorization: Option<&str>) -> Answer {

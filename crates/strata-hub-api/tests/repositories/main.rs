@@ -2,6 +2,8 @@
 
 #[path = "../clients/mod.rs"]
 mod clients;
+#[path = "../description/mod.rs"]
+mod description;
 mod documents;
 mod support;
 mod tools;

@@ -58,8 +58,8 @@ impl Server {
         body: Option<Value>,
         is_admin: bool,
     ) -> (StatusCode, Value) {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self.client.request(method, format!("http://{}{path}", self.address));
+        let verb = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self.client.request(verb, format!("http://{}{path}", self.address));
         if is_admin {
             request = request.basic_auth("admin", Some(PASSWORD));
         }
@@ -69,6 +69,7 @@ impl Server {
         let response = request.send().await.unwrap();
         let status = response.status();
         let bytes = response.bytes().await.unwrap();
+        crate::description::check(method, path, status, &bytes);
         (status, serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
