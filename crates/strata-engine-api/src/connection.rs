@@ -18,6 +18,7 @@ use crate::answer::with;
 use crate::call::Call;
 use crate::status::{Answer, Failure};
 use crate::version::ApiVersion;
+use crate::websocket;
 
 const RAW: &str = "application/vnd.docker.raw-stream";
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
@@ -120,6 +121,34 @@ where
     let mut response = with(StatusCode::SWITCHING_PROTOCOLS, content_type, Body::empty());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("tcp"));
+    Ok(response)
+}
+
+/// The same over a websocket, which frames the pieces of its own.
+///
+/// # Errors
+/// 400 when the client does not ask for one.
+pub(crate) fn websocket<F>(call: &mut Call, work: impl FnOnce(Client) -> F) -> Answer
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let response = websocket::handshake(&call.headers)?;
+    let upgrade = call.upgrade.take().ok_or_else(|| Failure::bad_request("not a websocket handshake"))?;
+    let (output, pieces) = mpsc::channel(WAITING);
+    let (sender, input) = mpsc::channel(WAITING);
+    let (raw_sender, raw) = mpsc::channel(WAITING);
+    let (answer, answers) = mpsc::channel(WAITING);
+    let gone = output.clone();
+    let work = work(Client { output, input });
+    tokio::spawn(async move {
+        tokio::select! {
+            () = work => {}
+            () = gone.closed() => {}
+            // A client that closes a websocket takes no more output.
+            () = websocket::unframed(raw, sender, answer) => {}
+        }
+    });
+    tokio::spawn(carry(upgrade, websocket::framed(pieces, answers), raw_sender));
     Ok(response)
 }
 

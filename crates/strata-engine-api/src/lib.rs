@@ -16,6 +16,7 @@
 //! | `meetings` | what requests that run at the same time have to do with each other |
 //! | `progress` | docker's stream of progress |
 //! | `version` | versions of the API |
+//! | `websocket` | the handshake and the frames of websockets |
 
 mod answer;
 mod call;
@@ -29,6 +30,7 @@ mod status;
 mod sys;
 mod tls;
 mod version;
+mod websocket;
 
 pub use meetings::Meetings;
 pub use server::{Listener, listeners_from_systemd, serve};

@@ -25,6 +25,12 @@ pub enum EngineError {
         /// Docker's words.
         message: String,
     },
+    /// Something that nobody may do.
+    #[error("{message}")]
+    Forbidden {
+        /// Docker's words.
+        message: String,
+    },
     /// A container's process could not be looked at or changed.
     #[error(transparent)]
     Runtime(#[from] strata_runtime::RuntimeError),
@@ -96,7 +102,7 @@ impl EngineError {
             EngineError::NoSuchImage(_) | EngineError::NotFound { .. } => ErrorKind::NotFound,
             EngineError::Runtime(error) => error.kind(),
             EngineError::Network(error) => error.kind(),
-            EngineError::ReservedName(_) => ErrorKind::Denied,
+            EngineError::ReservedName(_) | EngineError::Forbidden { .. } => ErrorKind::Denied,
             EngineError::Reference(_) | EngineError::Invalid { .. } => ErrorKind::Invalid,
             EngineError::Conflict { .. } | EngineError::Mounted { .. } | EngineError::Refused { .. } => {
                 ErrorKind::Conflict
@@ -118,6 +124,17 @@ impl EngineError {
             EngineError::Store(error) => error.hint(),
             EngineError::Transfer(error) => error.hint.clone(),
             _ => None,
+        }
+    }
+
+    /// The same with what was being done before docker's words.
+    pub(crate) fn after(self, what: &str) -> EngineError {
+        let after = |message: &str| format!("{what}: {message}");
+        match self {
+            EngineError::NotFound { message } => EngineError::NotFound { message: after(&message) },
+            EngineError::Refused { message } => EngineError::Refused { message: after(&message) },
+            EngineError::Invalid { message } => EngineError::Invalid { message: after(&message) },
+            other => other,
         }
     }
 

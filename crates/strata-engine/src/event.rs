@@ -34,14 +34,6 @@ pub(crate) async fn snapshot(store: &Store) {
     }
 }
 
-/// Events after `since` (nanoseconds since 1970), oldest first, at most `limit`.
-///
-/// # Errors
-/// When the catalog cannot be read.
-pub async fn events(store: &Store, since: i64, limit: usize) -> Result<Vec<EventRow>> {
-    Ok(store.read().await?.events(since, limit).await?)
-}
-
 /// What an event is about, and what was done. Those of images have the bare word.
 pub fn event_kind(row: &EventRow) -> (&str, &str) {
     row.action.split_once(' ').unwrap_or(("image", &row.action))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use strata_engine::{EventFilter, event_attributes, event_json, event_kind, parse_event_time};
+use strata_engine::{EventFeed, EventFilter, event_attributes, event_json, event_kind, parse_event_time};
 use strata_format::Value;
 use strata_format::template::{Map as GoMap, Struct, Template};
 use strata_store::EventRow;
@@ -15,8 +15,6 @@ use crate::filters;
 use crate::output::print_line;
 use crate::report::Outcome;
 
-/// Rows asked for at once.
-const BATCH: usize = 1000;
 /// How often new rows are looked for.
 const INTERVAL: Duration = Duration::from_millis(300);
 
@@ -42,12 +40,11 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         Some("json") => Some(Template::parse("{{json .}}")?),
         Some(text) => Some(Template::parse(text)?),
     };
-    let mut last = since.unwrap_or_else(|| store.now());
+    let mut feed = EventFeed::since(store, &context.root()?, since.unwrap_or_else(|| store.now()));
     loop {
-        let rows = strata_engine::events(store, last, BATCH).await?;
-        let is_full = rows.len() == BATCH;
+        let rows = feed.next().await?;
+        let is_idle = rows.is_empty();
         for row in rows {
-            last = last.max(row.time);
             if until.is_some_and(|until| row.time > until) {
                 return Ok(());
             }
@@ -58,7 +55,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
                 })?;
             }
         }
-        if is_full {
+        if !is_idle {
             continue;
         }
         if until.is_some_and(|until| store.now() >= until) {

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use strata_engine::{EventFilter, event_json, events, parse_event_time};
+use strata_engine::{EventFeed, EventFilter, event_json, parse_event_time};
 
 use crate::answer::{JSON, stream as streamed};
 use crate::call::Call;
 use crate::status::{Answer, Failure};
 
-/// Rows asked for at once.
-const BATCH: usize = 1000;
 /// How often new rows are looked for.
 const INTERVAL: Duration = Duration::from_millis(300);
 
@@ -23,13 +21,12 @@ pub(super) fn stream(call: &Call) -> Answer {
             "`since` time (or nanoseconds) cannot be after `until` time (or nanoseconds)",
         ));
     }
-    let mut last = since.unwrap_or_else(|| store.now());
+    let mut feed = EventFeed::since(&store, call.root(), since.unwrap_or_else(|| store.now()));
     Ok(streamed(JSON, move |output| async move {
         loop {
-            let rows = events(&store, last, BATCH).await?;
-            let is_full = rows.len() == BATCH;
+            let rows = feed.next().await?;
+            let is_idle = rows.is_empty();
             for row in rows {
-                last = last.max(row.time);
                 if until.is_some_and(|until| row.time > until) {
                     return Ok(());
                 }
@@ -37,7 +34,7 @@ pub(super) fn stream(call: &Call) -> Answer {
                     return Ok(());
                 }
             }
-            if is_full {
+            if !is_idle {
                 continue;
             }
             if until.is_some_and(|until| store.now() >= until) {

@@ -54,6 +54,8 @@ struct Settings {
     working_dir: Option<String>,
     privileged: bool,
     console_size: Option<[u16; 2]>,
+    /// Clients write it in two ways; Go takes any.
+    #[serde(alias = "detachKeys")]
     detach_keys: Option<String>,
 }
 

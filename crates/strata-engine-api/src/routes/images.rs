@@ -86,11 +86,15 @@ pub(super) async fn inspect(call: &Call, name: &str) -> Answer {
         return Err(Failure::bad_request("conflicting options: manifests and platform options cannot both be set"));
     }
     let mut document = strata_engine::inspect(call.store(), name, platform.as_ref()).await?.json;
-    if call.version < ApiVersion(44)
-        && let Some(fields) = document.as_object_mut()
-    {
-        let size = fields.get("Size").cloned().unwrap_or_default();
-        fields.insert("VirtualSize".into(), size);
+    if let Some(fields) = document.as_object_mut() {
+        if call.version < ApiVersion(44) {
+            let size = fields.get("Size").cloned().unwrap_or_default();
+            fields.insert("VirtualSize".into(), size);
+        }
+        if call.version < ApiVersion(45) {
+            // What an image was made of is not kept; clients of that time want to find it.
+            fields.insert("ContainerConfig".into(), json!(strata_engine::document::Config::default()));
+        }
     }
     Ok(with(StatusCode::OK, JSON, Body::from(format!("{}\n", image_text(&document)))))
 }

@@ -64,6 +64,7 @@ pub(crate) async fn dispatch(call: Call, path: &[&str]) -> Answer {
         ("POST", ["containers", name, "unpause"]) => processes::unpause(&call, name).await,
         ("POST", ["containers", name, "wait"]) => processes::wait(&call, name).await,
         ("POST", ["containers", name, "attach"]) => streams::attach(call, name).await,
+        ("GET", ["containers", name, "attach", "ws"]) => streams::attach_websocket(call, name).await,
         ("GET", ["containers", name, "logs"]) => streams::logs(&call, name).await,
         ("POST", ["containers", name, "resize"]) => streams::resize(&call, name).await,
         ("GET", ["containers", name, "stats"]) => stats::stats(&call, name).await,
@@ -101,7 +102,6 @@ pub(crate) async fn dispatch(call: Call, path: &[&str]) -> Answer {
 fn refusal(method: &str, path: &[&str]) -> Failure {
     let what = match (method, path) {
         ("POST", ["build" | "session" | "grpc"] | ["build", _]) => "building images",
-        ("GET", ["containers", _, "attach", "ws"]) => "attaching to containers over a websocket",
         (_, ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
             return Failure::new(
                 http::StatusCode::SERVICE_UNAVAILABLE,

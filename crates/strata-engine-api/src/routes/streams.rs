@@ -1,5 +1,6 @@
 //! What a container's program writes and reads: `attach`, `logs`, and the size of its terminal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +16,10 @@ use tokio::sync::mpsc;
 use super::processes::State;
 use crate::answer::{empty, stream};
 use crate::call::{Call, Query};
-use crate::connection::{Client, Framing, Part, converse, hijacked};
+use crate::connection::{Client, Framing, Part, converse, hijacked, websocket};
 use crate::service::EngineService;
 use crate::status::{Answer, Failure};
+use crate::version::ApiVersion;
 
 /// How often it is looked whether a container that a client waits for has started.
 const LOOK: Duration = Duration::from_millis(20);
@@ -27,30 +29,61 @@ const WAITING: usize = 64;
 /// `attach`. A client attaches before it starts the container: it is waited for then, and what was written before we are
 /// there is in the log.
 pub(super) async fn attach(mut call: Call, name: &str) -> Answer {
-    let before = State::of(&call.engine, name).await?;
-    let framing = before.framing;
-    if before.status == "paused" {
-        return Err(Failure::new(
-            StatusCode::CONFLICT,
-            format!("container {} is paused, unpause the container before attach", before.id),
-        ));
+    let attaching = Attaching::of(&call, name).await?;
+    let framing = attaching.part.framing;
+    hijacked(&mut call, framing, |client| attaching.run(client))
+}
+
+/// The same over a websocket, where nothing says of which stream a piece is.
+pub(super) async fn attach_websocket(mut call: Call, name: &str) -> Answer {
+    let mut attaching = Attaching::of(&call, name).await?;
+    attaching.part.framing = Framing::Raw;
+    if call.version < ApiVersion(42) {
+        (attaching.part.stdin, attaching.part.stdout, attaching.part.stderr) = (true, true, true);
     }
-    let wants = |name: &str| call.query.is_set(name);
-    let part = Part { stdin: wants("stdin"), stdout: wants("stdout"), stderr: wants("stderr"), framing };
-    let keys = match framing {
-        Framing::Raw => Some(DetachKeys::parse(call.query.text("detachKeys").unwrap_or_default())?),
-        Framing::Multiplexed => None,
-    };
-    let (logs, is_live) = (wants("logs"), wants("stream"));
-    let engine = call.engine.clone();
-    let begun = call.store().now();
-    hijacked(&mut call, framing, move |client| async move {
+    websocket(&mut call, |client| attaching.run(client))
+}
+
+/// A client that is about to attach, and how.
+struct Attaching {
+    engine: Arc<EngineService>,
+    before: State,
+    part: Part,
+    keys: Option<DetachKeys>,
+    logs: bool,
+    is_live: bool,
+    begun: i64,
+}
+
+impl Attaching {
+    async fn of(call: &Call, name: &str) -> Result<Attaching, Failure> {
+        let before = State::of(&call.engine, name).await?;
+        let framing = before.framing;
+        if before.status == "paused" {
+            return Err(Failure::new(
+                StatusCode::CONFLICT,
+                format!("container {} is paused, unpause the container before attach", before.id),
+            ));
+        }
+        let wants = |name: &str| call.query.is_set(name);
+        let part = Part { stdin: wants("stdin"), stdout: wants("stdout"), stderr: wants("stderr"), framing };
+        let keys = match framing {
+            Framing::Raw => Some(DetachKeys::parse(call.query.text("detachKeys").unwrap_or_default())?),
+            Framing::Multiplexed => None,
+        };
+        let (logs, is_live) = (wants("logs"), wants("stream"));
+        let (engine, begun) = (call.engine.clone(), call.store().now());
+        Ok(Attaching { engine, before, part, keys, logs, is_live, begun })
+    }
+
+    async fn run(self, client: Client) {
+        let Attaching { engine, before, part, keys, logs, is_live, begun } = self;
         let attachment =
             Attachment { engine: &engine, before: &before, part, keys, since: if logs { 0 } else { begun } };
         if let Err(failure) = attachment.run(client, is_live, logs).await {
             tracing::debug!(error = failure.message, "an attached client was cut off");
         }
-    })
+    }
 }
 
 struct Attachment<'a> {

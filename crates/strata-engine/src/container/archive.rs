@@ -13,6 +13,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, OFlags, Stat, fstat, readlinkat};
 use rustix::io::Errno;
 use strata_layer::{Kind, decompressor};
+use strata_model::system_words;
 use strata_rootfs::{InnerBind, open_inside_with};
 use strata_runtime::user::Accounts;
 use strata_store::{ContainerRow, Store};
@@ -220,7 +221,7 @@ impl ContainerPath {
             Errno::NOENT => EngineError::NotFound {
                 message: format!("Could not find the file {path} in container {}", self.container),
             },
-            cause => EngineError::invalid(format!("lstat {path}: {}", paths::words(&cause.into()))),
+            cause => EngineError::invalid(format!("lstat {path}: {}", system_words(&cause.into()))),
         }
     }
 

@@ -95,8 +95,8 @@ impl Pause {
         let mut control = Control::connect(directory)?;
         match control.pause() {
             Ok(()) => Ok(Pause(Some(control))),
-            // It goes on meanwhile: this machine lets nobody stop it.
-            Err(RuntimeError::Unsupported(_)) => Ok(Pause(None)),
+            // It goes on meanwhile: this machine lets nobody stop it. Or it has just ended.
+            Err(RuntimeError::Unsupported(_) | RuntimeError::NotFound(_)) => Ok(Pause(None)),
             Err(error) => Err(error.into()),
         }
     }

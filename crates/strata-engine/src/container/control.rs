@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
-use strata_store::{ContainerRow, Store, fault};
+use strata_store::{ContainerRow, EventRow, Store, fault};
 
 use super::find::find_ready;
-use super::{container_directory, container_event, signals};
+use super::{ContainerDocument, container_directory, container_event, container_event_with, signals};
 use crate::{EngineError, Result};
 
 const KILL: i32 = 9;
@@ -51,6 +51,13 @@ impl ContainerAction {
 /// # Errors
 /// `NotFound`; `Refused` when it does not run, or is paused or not.
 pub async fn control_container(store: &Store, root: &Path, text: &str, action: &ContainerAction) -> Result<()> {
+    control(store, root, text, action).await.map_err(|error| match action {
+        ContainerAction::Kill { .. } => error.after(&format!("cannot kill container: {text}")),
+        _ => error,
+    })
+}
+
+async fn control(store: &Store, root: &Path, text: &str, action: &ContainerAction) -> Result<()> {
     let row = find_ready(&*store.read().await?, text).await?;
     let directory = container_directory(root, &row.id);
     let status = state(&directory)?.status;
@@ -58,30 +65,34 @@ pub async fn control_container(store: &Store, root: &Path, text: &str, action: &
     let refused = |message: String| Err(EngineError::Refused { message });
     match action {
         ContainerAction::Stop { .. } if !is_running => return Ok(()),
-        ContainerAction::Kill { .. } if !is_running => {
-            return refused(format!("cannot kill container: {text}: container {} is not running", row.id));
+        ContainerAction::Unpause if status != ContainerStatus::Paused => {
+            return refused(format!("Container {} is not paused", row.id));
         }
         _ if !is_running => return refused(format!("container {} is not running", row.id)),
         ContainerAction::Pause if status == ContainerStatus::Paused => {
             return refused(format!("container {} is already paused", row.id));
         }
-        ContainerAction::Unpause if status != ContainerStatus::Paused => {
-            return refused(format!("Container {} is not paused", row.id));
-        }
         _ => {}
     }
     let request = match action {
         ContainerAction::Stop { signal, timeout } => {
-            Do::Stop(signal.as_deref().map(signals::parse).transpose()?, *timeout)
+            let signal = signal.as_deref().map(signals::parse).transpose()?;
+            let document = ContainerDocument::parse(&row)?;
+            let own = || signals::parse(document.config.stop_signal.as_deref().unwrap_or("SIGTERM"));
+            note_signal(store, &row, signal.map_or_else(own, Ok)?).await?;
+            Do::Stop(signal, *timeout)
         }
         ContainerAction::Kill { signal } => Do::Signal(signals::parse(signal)?),
         ContainerAction::Pause => Do::Pause,
         ContainerAction::Unpause => Do::Unpause,
     };
-    let is_killed = matches!(request, Do::Signal(KILL));
+    let sent = if let Do::Signal(signal) = request { Some(signal) } else { None };
     blocking(move || request.on(&directory)).await?;
-    note(store, action.word(), &row).await?;
-    if is_killed {
+    match sent {
+        Some(signal) => note_signal(store, &row, signal).await?,
+        None => note(store, action.word(), &row).await?,
+    }
+    if sent == Some(KILL) {
         // As docker: who killed it finds it dead. One that the kernel does not let go is not waited for without end, and
         // one that is removed at its end may be gone.
         let _ = tokio::time::timeout(END_OF_KILLED, wait_container(store, root, &row.id)).await;
@@ -90,9 +101,17 @@ pub async fn control_container(store: &Store, root: &Path, text: &str, action: &
 }
 
 pub(super) async fn note(store: &Store, word: &str, row: &ContainerRow) -> Result<()> {
+    note_event(store, container_event(store.now(), word, row)).await
+}
+
+async fn note_signal(store: &Store, row: &ContainerRow, signal: i32) -> Result<()> {
+    note_event(store, container_event_with(store.now(), "kill", row, [("signal", signal.to_string())])).await
+}
+
+async fn note_event(store: &Store, event: EventRow) -> Result<()> {
     fault::point("container-asked");
     let mut txn = store.write("noting an event").await?;
-    txn.insert_event(&container_event(store.now(), word, row)).await?;
+    txn.insert_event(&event).await?;
     Ok(txn.commit().await?)
 }
 

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::FileType;
+use strata_model::system_words;
 use strata_store::Store;
 
 use super::archive::{
     ExtractOptions, Files, PathStat, archive_directory, archive_entry, extract, note_extraction, stat_container_path,
 };
-use super::paths::{Side, base, beside, clean, destination, keep_end, rename, split, words};
+use super::paths::{Side, base, beside, clean, destination, keep_end, rename, split};
 use super::unpack::{Owner, Unpack, unpack};
 use crate::{EngineError, Result};
 
@@ -39,7 +40,7 @@ fn here(text: impl Into<String>) -> CopyError {
 
 /// An error about a path of this machine, as Go tells it.
 fn system(doing: &str, path: impl AsRef<Path>, cause: &io::Error) -> CopyError {
-    here(format!("{doing} {}: {}", path.as_ref().display(), words(cause)))
+    here(format!("{doing} {}: {}", path.as_ref().display(), system_words(cause)))
 }
 
 /// What was copied.
@@ -262,7 +263,7 @@ fn absolute(path: &str) -> Result<String, CopyError> {
     let absolute = match path.starts_with('/') {
         true => path.to_owned(),
         false => {
-            let current = std::env::current_dir().map_err(|cause| here(format!("getwd: {}", words(&cause))))?;
+            let current = std::env::current_dir().map_err(|cause| here(format!("getwd: {}", system_words(&cause))))?;
             format!("{}/{path}", current.display())
         }
     };

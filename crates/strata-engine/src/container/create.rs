@@ -14,7 +14,9 @@ use strata_store::{ContainerPhase, ContainerRow, ReadTxn, Store, fault};
 
 use super::document::{Config, ContainerDocument, HostConfig};
 use super::remove::take_away;
-use super::{container_directory, container_event, find_container, limits, merge, mounts, names, random_id, short_id};
+use super::{
+    container_directory, container_event, find_container, limits, logs, merge, mounts, names, random_id, short_id,
+};
 use crate::lookup::{find_image_in, load_documents};
 use crate::{EngineError, Result, network, volume};
 
@@ -59,6 +61,7 @@ pub async fn create_container(store: &Store, root: &Path, request: CreateRequest
     let CreateRequest { mut config, mut host_config, networks, .. } = request;
     merge::complete(&mut config, &documents.config.value().config)?;
     set_defaults(&id, &mut config, &mut host_config)?;
+    limits::check_health(config.healthcheck.as_ref())?;
     let networks = all_networks(&*txn, &host_config, networks).await?;
     check_networks(&*txn, &host_config, &networks).await?;
     let planned = mounts::plan(&*txn, root, &host_config, config.volumes.as_ref(), store.now()).await?;
@@ -204,13 +207,9 @@ fn check(host: &HostConfig) -> Result<()> {
             "You should always set the Memory limit when using Memoryswap limit, see usage",
         ));
     }
-    if !matches!(host.log_config.kind.as_str(), "json-file" | "local" | "none") {
-        return Err(EngineError::invalid(format!(
-            "logger: no log driver named '{}' is registered",
-            host.log_config.kind
-        )));
-    }
-    Ok(())
+    limits::check_out_of_memory_score(host.oom_score_adj)?;
+    limits::check_namespaces(host)?;
+    logs::check(&host.log_config)
 }
 
 /// The networks by their names, with the one of the mode.

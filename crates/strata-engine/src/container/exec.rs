@@ -14,7 +14,7 @@ use strata_store::{ContainerRow, EventRow, Store};
 use super::control::blocking;
 use super::document::ContainerDocument;
 use super::find::find_ready;
-use super::{container_directory, container_event, random_id};
+use super::{container_directory, container_event_with, random_id};
 use crate::{EngineError, Result};
 
 /// Makes a program to be run in a container that runs; returns its ID.
@@ -156,13 +156,9 @@ fn no_such_exec(id: &str) -> EngineError {
 }
 
 fn exec_event(time: i64, action: &str, row: &ContainerRow, id: &str, exit_code: Option<i32>) -> EventRow {
-    let mut event = container_event(time, action, row);
-    if let Ok(serde_json::Value::Object(mut attributes)) = serde_json::from_str(&event.attributes) {
-        attributes.insert("execID".to_owned(), json!(id));
-        if let Some(exit_code) = exit_code {
-            attributes.insert("exitCode".to_owned(), json!(exit_code.to_string()));
-        }
-        event.attributes = json!(attributes).to_string();
+    let id = ("execID", id.to_owned());
+    match exit_code {
+        Some(exit_code) => container_event_with(time, action, row, [id, ("exitCode", exit_code.to_string())]),
+        None => container_event_with(time, action, row, [id]),
     }
-    event
 }

@@ -120,21 +120,103 @@ pub fn state_json(state: &ContainerState, phase: ContainerPhase) -> Value {
     value
 }
 
-/// How a container runs, with what docker shows of settings that are not there or were not given.
+/// Members of `HostConfig` in docker's order.
+const HOST_CONFIG: &[&str] = &[
+    "Binds",
+    "ContainerIDFile",
+    "LogConfig",
+    "NetworkMode",
+    "PortBindings",
+    "RestartPolicy",
+    "AutoRemove",
+    "VolumeDriver",
+    "VolumesFrom",
+    "ConsoleSize",
+    "Annotations",
+    "CapAdd",
+    "CapDrop",
+    "CgroupnsMode",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "ExtraHosts",
+    "GroupAdd",
+    "IpcMode",
+    "Cgroup",
+    "Links",
+    "OomScoreAdj",
+    "PidMode",
+    "Privileged",
+    "PublishAllPorts",
+    "ReadonlyRootfs",
+    "SecurityOpt",
+    "StorageOpt",
+    "Tmpfs",
+    "UTSMode",
+    "UsernsMode",
+    "ShmSize",
+    "Sysctls",
+    "Runtime",
+    "Isolation",
+    "CpuShares",
+    "Memory",
+    "NanoCpus",
+    "CgroupParent",
+    "BlkioWeight",
+    "BlkioWeightDevice",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteIOps",
+    "CpuPeriod",
+    "CpuQuota",
+    "CpuRealtimePeriod",
+    "CpuRealtimeRuntime",
+    "CpusetCpus",
+    "CpusetMems",
+    "Devices",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "MemoryReservation",
+    "MemorySwap",
+    "MemorySwappiness",
+    "OomKillDisable",
+    "PidsLimit",
+    "Ulimits",
+    "CpuCount",
+    "CpuPercent",
+    "IOMaximumIOps",
+    "IOMaximumBandwidth",
+    "Mounts",
+    "MaskedPaths",
+    "ReadonlyPaths",
+    "Init",
+];
+
+/// What docker shows of a setting that is not there or was not given.
+fn shown_if_absent(name: &str) -> Option<Value> {
+    Some(match name {
+        "Dns" | "DnsOptions" | "DnsSearch" | "Devices" | "Ulimits" => json!([]),
+        _ if name.starts_with("Blkio") && name != "BlkioWeight" => json!([]),
+        "PortBindings" => json!({}),
+        "CpuRealtimePeriod" | "CpuRealtimeRuntime" | "CpuCount" | "CpuPercent" => json!(0),
+        "IOMaximumIOps" | "IOMaximumBandwidth" => json!(0),
+        "OomKillDisable" => json!(false),
+        "DeviceRequests" => Value::Null,
+        _ => return None,
+    })
+}
+
+/// How a container runs.
 fn host_config(given: &HostConfig, name: &str) -> Value {
-    let mut shown = json!({
-        "BlkioDeviceReadBps": [], "BlkioDeviceReadIOps": [], "BlkioDeviceWriteBps": [], "BlkioDeviceWriteIOps": [],
-        "BlkioWeightDevice": [], "CpuCount": 0, "CpuPercent": 0, "CpuRealtimePeriod": 0, "CpuRealtimeRuntime": 0,
-        "DeviceRequests": null, "Devices": [], "Dns": [], "DnsOptions": [], "DnsSearch": [], "IOMaximumBandwidth": 0,
-        "IOMaximumIOps": 0, "OomKillDisable": false, "PortBindings": {}, "Ulimits": [],
-    });
-    if let (Some(shown), Value::Object(given)) = (shown.as_object_mut(), json!(given)) {
-        for (key, value) in given {
-            if !value.is_null() || !shown.contains_key(&key) {
-                shown.insert(key, value);
-            }
-        }
-    }
+    let members = json!(given);
+    let member = |name: &&str| {
+        let given = members.get(name);
+        let value = given.filter(|value| !value.is_null()).cloned();
+        let value = value.or_else(|| shown_if_absent(name)).or_else(|| given.cloned())?;
+        Some(((*name).to_owned(), value))
+    };
+    let mut shown = Value::Object(HOST_CONFIG.iter().filter_map(member).collect());
     if let Some(links) = &given.links {
         let whole = |link: &String| {
             let (other, alias) = parse_link(link);

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use strata_model::Healthcheck;
+
 use super::document::{HostConfig, RestartSettings};
 use crate::{EngineError, Result};
 
@@ -80,6 +82,62 @@ pub(super) fn check(host: &HostConfig) -> Result<()> {
     check_processors(&host.cpuset_cpus)
 }
 
+/// Checks what the kernel is told of whom it ends first when memory is short.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn check_out_of_memory_score(score: i64) -> Result<()> {
+    match (-1000..=1000).contains(&score) {
+        true => Ok(()),
+        false => Err(EngineError::invalid(format!("Invalid value {score}, range for oom score adj is [-1000, 1000]"))),
+    }
+}
+
+/// Checks which namespaces are to be the machine's or another container's.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn check_namespaces(host: &HostConfig) -> Result<()> {
+    let modes = [
+        ("IPC", &host.ipc_mode, &["", "none", "private", "host", "shareable"][..], true),
+        ("PID", &host.pid_mode, &["", "host"], true),
+        ("UTS", &host.uts_mode, &["", "host"], false),
+        ("userns", &host.userns_mode, &["", "host"], false),
+        ("cgroup namespace", &host.cgroupns_mode, &["", "host", "private"], false),
+    ];
+    for (name, mode, words, may_join) in modes {
+        let joins = may_join && mode.strip_prefix("container:").is_some_and(|other| !other.is_empty());
+        if !joins && !words.contains(&mode.as_str()) {
+            return Err(EngineError::invalid(format!("invalid {name} mode: {mode}")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks the times of a probe.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn check_health(check: Option<&Healthcheck>) -> Result<()> {
+    const SHORTEST: i64 = 1_000_000;
+    let Some(check) = check else { return Ok(()) };
+    let times = [
+        ("Interval", check.interval),
+        ("Timeout", check.timeout),
+        ("StartPeriod", check.start_period),
+        ("StartInterval", check.start_interval),
+    ];
+    for (name, time) in times {
+        if time.is_some_and(|time| time != 0 && time < SHORTEST) {
+            return Err(EngineError::invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
+        }
+    }
+    match check.retries {
+        Some(..0) => Err(EngineError::invalid("Retries in Healthcheck cannot be negative")),
+        _ => Ok(()),
+    }
+}
+
 /// Checks that processors exist.
 fn check_processors(wanted: &str) -> Result<()> {
     if wanted.is_empty() {
@@ -112,6 +170,22 @@ fn ranges(text: &str) -> Option<BTreeSet<u16>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn namespaces_and_probes_that_make_no_sense() {
+        let mut host =
+            HostConfig { ipc_mode: "shareable".into(), pid_mode: "container:x".into(), ..HostConfig::default() };
+        assert!(check_namespaces(&host).is_ok());
+        host.uts_mode = "container:x".into();
+        assert_eq!(check_namespaces(&host).unwrap_err().to_string(), "invalid UTS mode: container:x");
+        let probe = |interval, retries| Healthcheck { interval, retries, ..Healthcheck::default() };
+        assert!(check_health(Some(&probe(Some(0), Some(0)))).is_ok());
+        let short = check_health(Some(&probe(Some(1000), None))).unwrap_err();
+        assert_eq!(short.to_string(), "Interval in Healthcheck cannot be less than 1ms");
+        let negative = check_health(Some(&probe(None, Some(-1)))).unwrap_err();
+        assert_eq!(negative.to_string(), "Retries in Healthcheck cannot be negative");
+        assert!(check_out_of_memory_score(-1000).is_ok() && check_out_of_memory_score(1001).is_err());
+    }
 
     #[test]
     fn limits_that_make_no_sense() {

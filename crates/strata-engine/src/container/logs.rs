@@ -5,7 +5,7 @@ use std::path::Path;
 use strata_runtime::{LogQuery, LogReader};
 use strata_store::Store;
 
-use super::document::ContainerDocument;
+use super::document::{ContainerDocument, LogConfig};
 use super::{container_directory, find_container};
 use crate::{EngineError, Result};
 
@@ -29,6 +29,27 @@ pub async fn container_logs(store: &Store, root: &Path, text: &str, query: LogQu
     }
     let lines = strata_runtime::logs(&container_directory(root, &row.id), query)?;
     Ok(ContainerLog { lines, details: details(&document) })
+}
+
+/// Options of the drivers `json-file` and `local`.
+const OPTIONS: &[&str] = &["max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag"];
+
+/// Refuses drivers and options that do not exist.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn check(log: &LogConfig) -> Result<()> {
+    let driver = &log.kind;
+    match driver.as_str() {
+        "none" => Ok(()),
+        "json-file" | "local" => match log.config.keys().find(|option| !OPTIONS.contains(&option.as_str())) {
+            Some(option) => Err(EngineError::invalid(format!("unknown log opt '{option}' for {driver} log driver"))),
+            None => Ok(()),
+        },
+        _ => {
+            Err(EngineError::invalid(format!("error looking up logging plugin {driver}: plugin {driver:?} not found")))
+        }
+    }
 }
 
 fn details(document: &ContainerDocument) -> String {

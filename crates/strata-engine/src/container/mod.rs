@@ -44,7 +44,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use strata_store::EventRow;
+use strata_store::{ContainerRow, EventRow};
 
 use crate::{EngineError, Result};
 
@@ -116,13 +116,24 @@ pub(crate) fn random_id() -> Result<String> {
 }
 
 /// An event about a container: its attributes are image, name and labels.
-pub(crate) fn container_event(time: i64, action: &str, row: &strata_store::ContainerRow) -> EventRow {
+pub(crate) fn container_event(time: i64, action: &str, row: &ContainerRow) -> EventRow {
+    container_event_with(time, action, row, [])
+}
+
+/// The same with further attributes.
+pub(crate) fn container_event_with<const COUNT: usize>(
+    time: i64,
+    action: &str,
+    row: &ContainerRow,
+    more: [(&str, String); COUNT],
+) -> EventRow {
     let mut attributes = std::collections::BTreeMap::new();
     if let Ok(document) = ContainerDocument::parse(row) {
         attributes.extend(document.config.labels.unwrap_or_default());
         attributes.insert("image".to_owned(), document.config.image);
     }
     attributes.insert("name".to_owned(), row.name.clone());
+    attributes.extend(more.map(|(name, value)| (name.to_owned(), value)));
     EventRow {
         time,
         action: format!("container {action}"),

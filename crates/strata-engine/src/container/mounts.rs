@@ -136,10 +136,13 @@ fn parse_bind(root: &Path, text: &str) -> Result<MountPoint> {
         [source, destination, mode] => (*source, *destination, *mode),
         _ => return Err(invalid("")),
     };
-    if source.is_empty() || !destination.starts_with('/') {
-        return Err(invalid(
-            ": invalid mount config for type \"volume\": invalid mount path: mount path must be absolute",
-        ));
+    if source.is_empty() || destination.is_empty() {
+        return Err(invalid(""));
+    }
+    if !destination.starts_with('/') {
+        let kind = if source.starts_with('/') { "bind" } else { "volume" };
+        let cause = format!("invalid mount path: '{destination}' mount path must be absolute");
+        return Err(invalid(&format!(": invalid mount config for type {kind:?}: {cause}")));
     }
     let destination = clean(destination)?;
     if destination == "/" {

@@ -1,7 +1,5 @@
 //! Paths as `docker cp` reads them: what a slash or `/.` at the end means, and under which name something arrives.
 
-use std::io;
-
 /// Whether a path names a directory by its end: a slash, or `.` as the last part.
 pub(super) fn asserts_directory(path: &str) -> bool {
     path.ends_with('/') || is_current(path)
@@ -114,14 +112,6 @@ pub(super) fn rename(name: &mut Vec<u8>, old: &str, new: &str) {
     if let Some(start) = found {
         name.splice(start..start + old.len(), new.bytes());
     }
-}
-
-/// An error of the system in Go's words.
-pub(super) fn words(cause: &io::Error) -> String {
-    let text = cause.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

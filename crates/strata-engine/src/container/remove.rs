@@ -12,6 +12,7 @@ use strata_store::{ContainerPhase, ContainerRow, Store, fault};
 use super::root::{IMAGES, image_directory};
 use super::{container_directory, container_event, find_container};
 use crate::blocking::blocking;
+use crate::event_feed::note_end;
 use crate::{EngineError, Result, volume};
 
 /// How to remove a container.
@@ -61,11 +62,14 @@ fn status_word(status: ContainerStatus) -> &'static str {
 pub(super) async fn take_away(store: &Store, root: &Path, row: ContainerRow, with_volumes: bool) -> Result<()> {
     let mut txn = store.write("removing a container").await?;
     let Some(row) = txn.container(&row.id).await? else { return Ok(()) };
+    let directory = container_directory(root, &row.id);
+    if row.phase == ContainerPhase::Ready {
+        note_end(&mut *txn, &row, &state(&directory)?, store.now()).await?;
+    }
     let row = ContainerRow { phase: ContainerPhase::Removing, ..row };
     txn.update_container(&row).await?;
     txn.commit().await?;
     fault::point("container-removing");
-    let directory = container_directory(root, &row.id);
     let cleaned = directory.clone();
     blocking(move || {
         if cleaned.exists() {

@@ -15,13 +15,16 @@ pub async fn rename_container(store: &Store, text: &str, name: &str) -> Result<(
     if name.trim_start_matches('/').is_empty() {
         return Err(EngineError::invalid("Neither old nor new names may be empty"));
     }
-    let name = names::checked(name)?.to_owned();
     let mut txn = store.write("renaming a container").await?;
     let row = find_ready(&*txn, text).await?;
-    if row.name == name {
+    if row.name == name.trim_start_matches('/') {
         return Err(EngineError::invalid("Renaming a container with the same name as its current name"));
     }
-    let name = free_name(&*txn, name).await?;
+    let name = match names::checked(name) {
+        Ok(name) => free_name(&*txn, name.to_owned()).await,
+        Err(error) => Err(error),
+    };
+    let name = name.map_err(|error| error.after("Error when allocating new name"))?;
     let row = ContainerRow { name, ..row };
     txn.update_container(&row).await?;
     txn.insert_event(&container_event(store.now(), "rename", &row)).await?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use oci_spec::runtime::{Capability, Spec};
 use serde_json::{Value, json};
+use strata_model::system_words;
 use strata_runtime::GROUPS_ANNOTATION;
 use strata_runtime::cgroup::Cgroup;
 use strata_runtime::spec::{
@@ -133,9 +134,12 @@ fn process(config: &Config, host: &HostConfig) -> Result<Value> {
     for variable in config.env.iter().flatten() {
         let key = variable.split('=').next().unwrap_or_default();
         let prefix = format!("{key}=");
-        environment.retain(|other| !other.starts_with(&prefix));
-        if variable.contains('=') {
-            environment.push(variable.clone());
+        let there = environment.iter().position(|other| other.starts_with(&prefix));
+        match (variable.contains('='), there) {
+            (true, Some(there)) => environment[there] = variable.clone(),
+            (true, None) => environment.push(variable.clone()),
+            (false, Some(there)) => drop(environment.remove(there)),
+            (false, None) => {}
         }
     }
     // Names are those of the container's own file, which its init can read.
@@ -291,6 +295,12 @@ pub(super) fn resources(host: &HostConfig) -> Result<Value> {
             let access = if device.cgroup_permissions.is_empty() { "rwm" } else { &device.cgroup_permissions };
             rules.push(json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access }));
         }
+        for rule in host.device_cgroup_rules.iter().flatten() {
+            rules.push(
+                device_rule(rule)
+                    .ok_or_else(|| EngineError::invalid(format!("invalid device cgroup rule format: '{rule}'")))?,
+            );
+        }
     }
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     Ok(without_nulls(json!({
@@ -312,6 +322,20 @@ pub(super) fn resources(host: &HostConfig) -> Result<Value> {
         "blockIO": (host.blkio_weight > 0).then(|| json!({ "weight": host.blkio_weight })),
         "devices": rules,
     })))
+}
+
+/// A rule like `c 7:* rwm`.
+fn device_rule(text: &str) -> Option<Value> {
+    let [kind, numbers, access] = text.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let (major, minor) = numbers.split_once(':')?;
+    // All of them.
+    let number = |text: &str| if text == "*" { Some(-1) } else { text.parse::<u32>().ok().map(i64::from) };
+    let is_known = matches!(kind, "a" | "b" | "c") && (1..=3).contains(&access.len());
+    if !is_known || !access.bytes().all(|letter| matches!(letter, b'r' | b'w' | b'm')) {
+        return None;
+    }
+    let (major, minor) = (number(major)?, number(minor)?);
+    Some(json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access }))
 }
 
 fn without_nulls(value: Value) -> Value {
@@ -339,7 +363,10 @@ fn devices(host: &HostConfig) -> Result<Vec<Value>> {
 fn device_number(path: &str) -> Result<(&'static str, u32, u32)> {
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
     let failed = |cause: std::io::Error| {
-        EngineError::invalid(format!("error gathering device information while adding custom device {path:?}: {cause}"))
+        EngineError::invalid(format!(
+            "error gathering device information while adding custom device {path:?}: {}",
+            system_words(&cause)
+        ))
     };
     let metadata = std::fs::metadata(path).map_err(failed)?;
     let kind = match metadata.file_type() {

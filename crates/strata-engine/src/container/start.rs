@@ -21,6 +21,7 @@ use super::root::root_plan;
 use super::spec::{SharedNamespaces, configuration};
 use super::{container_directory, container_event, is_root_of_machine, signals};
 use crate::blocking::blocking;
+use crate::event_feed::note_end;
 use crate::network::{NetworkSetup, prepare_network};
 use crate::{EngineError, Result, volume};
 
@@ -67,8 +68,8 @@ async fn start_ready(
     attach: Option<AttachRequest>,
 ) -> Result<StartedContainer> {
     let directory = container_directory(root, &row.id);
-    let status = state(&directory)?.status;
-    match status {
+    let before = state(&directory)?;
+    match before.status {
         ContainerStatus::Paused => {
             return Err(EngineError::Refused {
                 message: "cannot start a paused container, try unpause instead".into(),
@@ -109,6 +110,7 @@ async fn start_ready(
     .await??;
     fault::point("container-started");
     let mut txn = store.write("noting a start").await?;
+    note_end(&mut *txn, &row, &before, store.now()).await?;
     txn.insert_event(&container_event(store.now(), "start", &row)).await?;
     txn.commit().await?;
     Ok(started)

@@ -16,9 +16,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use strata_layer::{Kind, Member, Members, Timestamp};
+use strata_model::system_words;
 use strata_rootfs::{directory_inside, open_inside_with};
 
-use super::paths::words;
 use crate::{EngineError, Result};
 
 /// How often somebody else may make something where a file is to be made.
@@ -95,7 +95,7 @@ impl Failure {
             Failure::System(errno) => errno.into(),
             Failure::Io(cause) => cause,
         };
-        EngineError::invalid(format!("{}: {}", place.display(), words(&cause)))
+        EngineError::invalid(format!("{}: {}", place.display(), system_words(&cause)))
     }
 }
 

@@ -50,7 +50,11 @@ pub async fn create_network(store: &Store, request: CreateNetwork) -> Result<Str
     check(&request)?;
     let mut txn = store.write("creating a network").await?;
     let taken = txn.networks().await?;
-    if is_predefined(&request.name) || taken.iter().any(|other| other.name == request.name) {
+    if is_predefined(&request.name) {
+        let message = format!("operation is not permitted on predefined {} network", request.name);
+        return Err(EngineError::Forbidden { message });
+    }
+    if taken.iter().any(|other| other.name == request.name) {
         return Err(EngineError::Refused { message: format!("network with name {} already exists", request.name) });
     }
     let row = insert(&mut *txn, store.now(), request).await?;

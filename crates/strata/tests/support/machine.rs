@@ -45,11 +45,16 @@ impl Machine {
     }
 
     /// A command as it is, but on this machine.
-    pub fn run(&self, model: &Command) -> Run {
+    pub fn here(&self, model: &Command) -> Command {
         let mut command = self.command(model.get_program().to_str().expect("a path"));
         command.args(model.get_args()).env_clear().stdin(Stdio::null());
         command.envs(model.get_envs().filter_map(|(key, value)| Some((key, value?))));
-        run(command)
+        command
+    }
+
+    /// What it prints there.
+    pub fn run(&self, model: &Command) -> Run {
+        run(self.here(model))
     }
 
     /// The built program on the sandbox's store, on this machine.
