@@ -19,14 +19,17 @@ const ALL: usize = 1_500_000;
 
 const LAPTOP: Screen = Screen { width: 1200, height: 800, is_dark: false };
 const NIGHT: Screen = Screen { width: 1200, height: 800, is_dark: true };
+const WIDE: Screen = Screen { width: 1600, height: 1000, is_dark: false };
 const TELEPHONE: Screen = Screen { width: 360, height: 740, is_dark: false };
 
 /// (file without ending, who looks, path, on what)
 const PICTURES: &[(&str, &str, &str, Screen)] = &[
     ("home", "", "/", LAPTOP),
     ("home-dark", "", "/", NIGHT),
+    ("home-wide", "", "/", WIDE),
     ("home-telephone", "", "/", TELEPHONE),
     ("search", "", "/search?q=app", LAPTOP),
+    ("search-telephone", "", "/search?q=app", TELEPHONE),
     ("repository", "alice", "/_/base", LAPTOP),
     ("tags", "", "/_/certificates/tags", LAPTOP),
     ("tags-telephone", "", "/_/certificates/tags", TELEPHONE),
@@ -43,14 +46,24 @@ const PICTURES: &[(&str, &str, &str, Screen)] = &[
     ("my-repositories", "alice", "/my", LAPTOP),
     ("new-repository", "alice", "/new", LAPTOP),
     ("settings", "alice", "/r/acme/app/settings", LAPTOP),
+    ("settings-access", "alice", "/r/acme/app/settings/access", LAPTOP),
+    ("settings-rules", "alice", "/r/acme/app/settings/rules", LAPTOP),
+    ("settings-webhooks", "alice", "/r/acme/app/settings/webhooks", LAPTOP),
     ("settings-delete", "alice", "/r/acme/app/settings/delete?tag=1.0", LAPTOP),
     ("members", "alice", "/orgs/acme/members", LAPTOP),
+    ("teams", "alice", "/orgs/acme/teams", LAPTOP),
+    ("robots", "alice", "/orgs/acme/tokens", LAPTOP),
+    ("organization-settings", "alice", "/orgs/acme/settings", LAPTOP),
     ("account", "alice", "/account", LAPTOP),
     ("tokens", "alice", "/account/tokens", LAPTOP),
     ("signing-keys", "alice", "/orgs/acme/keys", LAPTOP),
     ("organization-audit", "alice", "/orgs/acme/audit", LAPTOP),
     ("administration", "admin", "/admin/users", LAPTOP),
+    ("badges", "admin", "/admin/badges", LAPTOP),
     ("storage", "admin", "/admin/storage", LAPTOP),
+    ("mirrors", "admin", "/admin/mirrors", LAPTOP),
+    ("health", "admin", "/admin/health", LAPTOP),
+    ("audit", "admin", "/admin/audit", LAPTOP),
     ("sign-in", "", "/sign-in", LAPTOP),
     ("not-found", "", "/r/acme/nothing", LAPTOP),
 ];
@@ -77,7 +90,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 /// The hub counts pulls a moment later, many at once.
 fn wait_for_counts(hub: &Hub) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
-    for repository in ["library/base", "acme/app", "grace/perl-course"] {
+    for repository in ["library/base", "library/certificates", "acme/app", "grace/perl-course"] {
         let path = format!("/v2/repositories/{repository}/");
         while hub.request("admin", "GET", &path, &json!({}))?["pull_count"] == 0 {
             ensure!(Instant::now() < deadline, "the pulls of {repository} are not counted");

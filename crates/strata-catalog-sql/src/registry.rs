@@ -193,6 +193,11 @@ impl Session {
         Ok(self.row(sql, [namespace], |row| row.size(0))?.unwrap_or(0))
     }
 
+    pub(crate) fn registry_linked_bytes(&self, repository: &str) -> Result<u64> {
+        let sql = "SELECT COALESCE(SUM(size), 0) FROM registry_links JOIN objects USING (digest) WHERE repository = ?1";
+        Ok(self.row(sql, [repository], |row| row.size(0))?.unwrap_or(0))
+    }
+
     pub(crate) fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>> {
         let sql = "SELECT repository, SUM(size) FROM registry_links JOIN objects USING (digest)
                    GROUP BY repository ORDER BY SUM(size) DESC, repository LIMIT ?1";

@@ -273,6 +273,10 @@ impl ReadTxn for Transaction {
         self.session().registry_repositories_below(namespace, digest, limit)
     }
 
+    async fn registry_linked_bytes(&self, repository: &str) -> Result<u64> {
+        self.session().registry_linked_bytes(repository)
+    }
+
     async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64> {
         self.session().registry_stored_bytes(namespace)
     }

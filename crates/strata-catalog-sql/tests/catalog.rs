@@ -399,9 +399,14 @@ async fn records_of_the_hub_are_migrated_with_the_stars_that_were_given() {
     let mut txn = records.write("test").await.unwrap();
     assert!(txn.set_star(7, "joe", false, 15 * DAY + 9).await.unwrap());
     assert!(txn.set_star(7, "zoe", true, 20 * DAY).await.unwrap());
+    for (day, freed) in [(20, 5), (20, 7), (21, 1)] {
+        txn.add_freed(day, freed).await.unwrap();
+    }
     txn.commit().await.unwrap();
     let txn = records.read().await.unwrap();
     assert_eq!(txn.stars_by_day(7, 0).await.unwrap(), [(10, 2), (12, 3), (15, 3), (20, 4)]);
     assert_eq!(txn.stars_by_day(7, 14).await.unwrap(), [(12, 3), (15, 3), (20, 4)]);
     assert_eq!(txn.stars_by_day(7, 99).await.unwrap(), [(20, 4)]);
+    assert_eq!(txn.freed_by_day(20).await.unwrap(), [(21, 1), (20, 12)]);
+    assert_eq!(txn.freed_by_day(21).await.unwrap(), [(21, 1)]);
 }

@@ -88,11 +88,11 @@ impl Field {
 
     /// `choices`: value and label.
     pub(crate) fn one(name: &'static str, label: &str, choices: &[(&str, &str)], chosen: &str) -> Field {
-        Field::new(name, label, Kind::One(of(choices, &[chosen])))
+        Field::new(name, label, Kind::One(Choice::list(choices, &[chosen])))
     }
 
     pub(crate) fn any(name: &'static str, label: &str, choices: &[(&str, &str)], chosen: &[&str]) -> Field {
-        Field::new(name, label, Kind::Any(of(choices, chosen)))
+        Field::new(name, label, Kind::Any(Choice::list(choices, chosen)))
     }
 
     fn filled(self, value: &str) -> Field {
@@ -122,15 +122,6 @@ impl Field {
             }
         }
     }
-}
-
-fn of(choices: &[(&str, &str)], chosen: &[&str]) -> Vec<Choice> {
-    let choice = |(value, label): &(&str, &str)| Choice {
-        value: (*value).to_owned(),
-        label: (*label).to_owned(),
-        is_chosen: chosen.contains(value),
-    };
-    choices.iter().map(choice).collect()
 }
 
 /// What ends a form.
@@ -267,6 +258,8 @@ pub(crate) enum Part {
     Form(Form),
     Table(Table),
     Facts(Vec<(&'static str, Cell)>),
+    /// Where to go on.
+    Steps(Vec<Step>),
     /// A line to be copied, under an ID.
     Copy(&'static str, String),
     /// A QR code, and what it holds.

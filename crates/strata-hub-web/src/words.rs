@@ -95,8 +95,18 @@ pub(crate) fn stated(text: &str) -> String {
     }
 }
 
+/// The value of a setting of an image as it is read.
+pub(crate) fn setting(name: &str, value: &str) -> String {
+    if name == "Created" { stated(value) } else { value.to_owned() }
+}
+
 fn utc(time: Timestamp) -> String {
     time.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// 2026-11-23; of a number of days since 1970.
+pub(crate) fn day(days: i64) -> String {
+    exact(days.saturating_mul(86_400_000_000_000)).chars().take(10).collect()
 }
 
 /// For the attribute `datetime`; of a time in nanoseconds since 1970.
@@ -164,6 +174,7 @@ mod tests {
             assert_eq!(ago(now - seconds * second, now), expected);
         }
         assert_eq!(exact(0), "1970-01-01 00:00 UTC");
+        assert_eq!(day(20_000), "2024-10-04");
         for (text, expected) in [
             ("2026-11-20T23:04:05.123456789Z", "2026-11-20 23:04 UTC"),
             ("2026-11-21T01:04:05+02:00", "2026-11-20 23:04 UTC"),

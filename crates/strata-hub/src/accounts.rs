@@ -8,7 +8,7 @@ use strata_model::Repository;
 
 use crate::access::Challenge;
 use crate::audit::{AuditAction, Event, log};
-use crate::records::{AccountKind, AccountRow, MemberRole, MemberRow};
+use crate::records::{AccountKind, AccountRow, MemberRole, MemberRow, RepositoryRow};
 use crate::repositories::checked_address;
 use crate::roles::OFFICIAL;
 use crate::{Hub, HubError, HubRead, HubWrite, Identity, Result, repositories, secrets};
@@ -497,6 +497,19 @@ impl Hub {
     /// When the catalog fails.
     pub async fn stored_bytes(&self, namespace: &str) -> Result<u64> {
         Ok(self.registry().store().read().await?.registry_stored_bytes(namespace).await?)
+    }
+
+    /// Bytes that each of these repositories holds, in their order; what two of them share counts for both.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn linked_bytes(&self, repositories: &[RepositoryRow]) -> Result<Vec<u64>> {
+        let txn = self.registry().store().read().await?;
+        let mut sizes = Vec::with_capacity(repositories.len());
+        for row in repositories {
+            sizes.push(txn.registry_linked_bytes(&row.full_name()).await?);
+        }
+        Ok(sizes)
     }
 
     /// Forgets what is too old to be of use, and records when access tokens were last used. To be called every minute or so,

@@ -12,6 +12,7 @@
 mod access;
 mod accounts;
 mod audit;
+mod collection;
 mod contents;
 mod custody;
 mod dockerfile;
@@ -54,10 +55,10 @@ pub use error::{HubError, Result};
 pub use hub::{Hub, HubSettings};
 pub use identity::{Credential, Identity};
 pub use images::{
-    Attachment, BaseImage, BaseOrigin, CertificateFacts, ConfigChange, Directory, DirectoryEntry, FileKind, FileOrder,
-    FileState, FileTotals, Findings, FindingsState, FoundCopy, FoundFile, FoundPath, FoundPaths, ImageComparison,
-    ImageParts, ImageStack, IndexState, LayerFindings, Look, PackageChange, PathSearch, SecretLike, Signature,
-    SignatureState, StackLayer, StackStep, facts_of, printable,
+    Attachment, BaseImage, BaseOrigin, CertificateFacts, ConfigChange, Directory, DirectoryEntry, FileContent,
+    FileKind, FileOrder, FileState, FileTotals, Findings, FindingsState, FoundCopy, FoundFile, FoundPath, FoundPaths,
+    ImageComparison, ImageParts, ImageStack, IndexState, LayerFindings, Look, PackageChange, PathSearch, SecretLike,
+    Signature, SignatureState, StackLayer, StackStep, cosign_tag, facts_of, printable,
 };
 pub use jobs::IndexingSettings;
 pub use organizations::Member;

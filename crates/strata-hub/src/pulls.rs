@@ -179,7 +179,7 @@ impl Hub {
         Ok(self.read().await?.stars_by_day(repository, self.first_of_days(days)).await?)
     }
 
-    fn first_of_days(&self, days: u32) -> i64 {
+    pub(crate) fn first_of_days(&self, days: u32) -> i64 {
         const DAY: i64 = 86_400_000_000_000;
         self.now().div_euclid(DAY) - i64::from(days) + 1
     }

@@ -314,7 +314,7 @@ pub(crate) async fn set_verified(txn: &mut dyn HubWrite, namespace: &str, is_ver
     txn.set_verified(namespace, is_verified).await?;
     let readable = Readable { everything: true, ..Readable::default() };
     let filter = RepositoryFilter {
-        namespace: Some(namespace.to_owned()),
+        namespaces: vec![namespace.to_owned()],
         readable,
         limit: u64::MAX,
         ..RepositoryFilter::default()

@@ -55,6 +55,14 @@ pub struct SearchRequest {
     pub limit: u64,
 }
 
+impl SearchRequest {
+    /// Whether anything but the text says what is looked for.
+    pub fn is_filtered(&self) -> bool {
+        let lists = [&self.badges, &self.operating_systems, &self.architectures, &self.categories, &self.kinds];
+        self.stars > 0 || lists.iter().any(|list| !list.is_empty())
+    }
+}
+
 /// In which order results come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SearchSort {

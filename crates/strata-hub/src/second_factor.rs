@@ -28,13 +28,20 @@ const RECOVERY_CODES: usize = 10;
 const HALF_SIGNED_IN: &str = "strata-hub-second-factor";
 const PATIENCE: i64 = 300;
 
-/// What an app for one-time codes needs. To be shown once.
+/// What an app for one-time codes needs. To be shown until the first code came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSecondFactor {
     /// The key in base 32, to be typed.
     pub key: String,
     /// `otpauth://totp/…`, to be shown as a QR code.
     pub address: String,
+}
+
+impl NewSecondFactor {
+    fn of(account: &str, key: &[u8]) -> NewSecondFactor {
+        let key = base32(key);
+        NewSecondFactor { address: format!("otpauth://totp/Strata:{account}?secret={key}&issuer=Strata"), key }
+    }
 }
 
 /// Whether a second factor is on.
@@ -93,9 +100,17 @@ impl Hub {
         let row = SecondFactorRow { account, key: key.to_vec(), created: self.now(), confirmed: None, last_step: 0 };
         txn.put_second_factor(&row).await?;
         txn.commit().await?;
-        let key = base32(&key);
-        let address = format!("otpauth://totp/Strata:{}?secret={key}&issuer=Strata", who.account);
-        Ok(NewSecondFactor { key, address })
+        Ok(NewSecondFactor::of(&who.account, &key))
+    }
+
+    /// The key that waits for its first code, to be shown again after a wrong one.
+    ///
+    /// # Errors
+    /// `Denied` with an access token; when the records fail.
+    pub async fn pending_second_factor(&self, who: &Identity) -> Result<Option<NewSecondFactor>> {
+        who.has_password()?;
+        let row = self.read().await?.second_factor(&who.account).await?.filter(|row| row.confirmed.is_none());
+        Ok(row.map(|row| NewSecondFactor::of(&row.account, &row.key)))
     }
 
     /// Turns a second factor on, by a code of it. Returns the recovery codes, to be shown once. Sessions stay; refresh tokens

@@ -389,6 +389,8 @@ pub trait ReadTxn: ContainerReadTxn {
     async fn registry_repositories_below(&self, namespace: &str, digest: &Digest, limit: usize) -> Result<Vec<String>>;
     /// Bytes of all objects that repositories below `namespace/` link, each counted once. Reads every such link.
     async fn registry_stored_bytes(&self, namespace: &str) -> Result<u64>;
+    /// Bytes of all objects that a repository links.
+    async fn registry_linked_bytes(&self, repository: &str) -> Result<u64>;
     /// The repositories that hold most, with the bytes of what each links; at most `limit`. Reads every link.
     async fn registry_largest(&self, limit: usize) -> Result<Vec<(String, u64)>>;
     /// What was done after the entry `after`, oldest first, at most `limit`: an outbox for whoever remembers where it was.

@@ -86,14 +86,14 @@ impl Opened {
         work.spawn(self.hub.clone().keep_repositories());
         work.spawn(self.hub.clone().keep_indexing());
         work.spawn(self.hub.clone().keep_counting_pulls());
-        work.spawn(strata_registry::collect_periodically(self.registry.clone()));
+        work.spawn(self.hub.clone().keep_collecting());
         work.spawn(tend(self.hub.clone()));
         work.spawn(retain(self.hub.clone()));
         work.spawn(forget(self.hub.clone()));
         let store = self.registry.store().clone();
         work.spawn(async move { store.keep_snapshots(warn_of_snapshot).await });
         if let Some(mirror) = self.mirror.clone() {
-            work.spawn(evict(mirror));
+            work.spawn(evict(mirror, self.hub.clone()));
         }
     }
 
@@ -160,12 +160,17 @@ fn warn_of_snapshot(error: &StoreError) {
     tracing::warn!(%error, "the snapshot of names could not be written");
 }
 
-async fn evict(mirror: Mirror) {
+async fn evict(mirror: Mirror, hub: Hub) {
     loop {
         tokio::time::sleep(EVICTION).await;
         match mirror.evict().await {
             Ok(0) => {}
-            Ok(freed) => tracing::info!(freed, "mirrors gave up what nobody used"),
+            Ok(freed) => {
+                tracing::info!(freed, "mirrors gave up what nobody used");
+                if let Err(error) = hub.note_freed(freed).await {
+                    tracing::warn!(%error, "what mirrors gave up could not be noted");
+                }
+            }
             Err(error) => tracing::warn!(%error, "what mirrors keep could not be looked through"),
         }
     }
@@ -211,8 +216,7 @@ impl HubProgram for Program {
     fn collect<'a>(&'a self, arguments: &'a HubArguments, now: bool) -> HubFuture<'a, u64> {
         Box::pin(async move {
             let (_, _, opened) = open(arguments)?;
-            let freed = opened.registry.collect(now.then_some(Duration::ZERO)).await?;
-            Ok(freed + opened.registry.store().collect_leftovers().await?)
+            Ok(opened.hub.collect(now.then_some(Duration::ZERO)).await?)
         })
     }
 

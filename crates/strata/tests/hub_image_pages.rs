@@ -134,7 +134,7 @@ fn an_image_is_shown_as_layers_files_and_facts() {
         "Layers of 2",
         "Debian GNU/Linux 13 (trixie)",
         "<a href=\"/_/app/tags/2/layers/2\">Layer 2</a>",
-        "Also in <a href=\"/_/base\">base</a> <a href=\"/_/app/tags/1/layers\">:1</a>",
+        "Also in <a href=\"/_/base\">base</a>; here in <a href=\"/_/app/tags/1/layers\">1</a>",
         "5.0 kB",
         "/var/cache/archive",
         "<rect class=\"slice c",
@@ -157,6 +157,17 @@ fn an_image_is_shown_as_layers_files_and_facts() {
     let found = site.ready("/_/app/tags/2/files?find=NEW");
     assert!(found.contains("<code>/usr/bin/new</code>") && found.contains("layer 2"), "{found}");
     assert!(site.ready("/_/app/tags/2/files?path=usr/bin").contains("-rwsr-xr-x"));
+
+    assert!(site.ready("/_/app/tags/2/files?path=etc").contains("files/content?path=etc/motd\""));
+    let motd = site.page("/_/app/tags/2/files/content?path=etc/motd", "");
+    assert_eq!((motd.status, motd.body.as_slice()), (200, &b"welcome"[..]));
+    assert_eq!(motd.headers["content-disposition"], "attachment; filename*=UTF-8''motd");
+    assert_eq!(motd.headers["content-type"], "application/octet-stream");
+    for (path, status) in
+        [("bin/new", 200), ("etc", 404), ("var/cache/archive", 404), ("../etc/passwd", 404), ("", 404)]
+    {
+        assert_eq!(site.page(&format!("/_/app/tags/2/files/content?path={path}"), "").status, status, "{path}");
+    }
 
     let compared = site.ready("/_/app/compare?from=1&to=2&files=yes&path=var/lib/dpkg");
     for expected in

@@ -186,6 +186,12 @@ fn cosign_signatures_are_verified_with_the_keys_of_the_repository() {
         overview.contains("/signed:1</code>") && !overview.contains(".sig"),
         "the newest tag is no image: {overview}"
     );
+    let tags = signed.site.page("/_/signed/tags", "").text();
+    let (versions, others) = tags.split_once("<details class=\"attached\"><summary>1 tag of cosign").unwrap();
+    assert!(versions.contains("<caption>1 tag</caption>") && !versions.contains(".sig"), "{versions}");
+    assert!(others.contains(&format!("/tags/{tag}\">signature</a></td><td><code>1</code>")), "{others}");
+    let page = signed.site.page(&format!("/_/signed/tags/{tag}"), "").text();
+    assert!(page.contains("This is no version of the image: cosign keeps the signature of"), "{page}");
 
     let keys = format!("/api/v1/repositories/{NAME}/keys");
     signed.add_key(&keys, "stranger", &stranger);

@@ -50,6 +50,7 @@ impl Schema {
                     include_str!("sqlite/hub/publishers.sql"),
                     include_str!("sqlite/hub/star_counts.sql"),
                 ),
+                include_str!("sqlite/hub/collections.sql"),
             ],
         }
     }

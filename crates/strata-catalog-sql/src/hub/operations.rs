@@ -98,6 +98,11 @@ impl OperationRows for Transaction {
         self.session().row(&format!("{INDEX_JOBS} WHERE blob = ?1"), [blob.to_string()], index_job)
     }
 
+    async fn freed_by_day(&self, since: i64) -> Result<Vec<(i64, u64)>> {
+        let sql = "SELECT day, freed FROM collections WHERE day >= ?1 ORDER BY day DESC";
+        self.session().rows(sql, [since], |row| Ok((row.get(0)?, row.size(1)?)))
+    }
+
     async fn queue_lengths(&self) -> Result<QueueLengths> {
         let sql = "SELECT (SELECT COUNT(*) FROM webhook_deliveries WHERE due IS NOT NULL),
                           (SELECT COUNT(*) FROM index_jobs WHERE due IS NOT NULL),
@@ -172,6 +177,12 @@ impl OperationChanges for Transaction {
         let IndexJobRow { blob, repository, created, due, attempts, error } = row;
         let values = params![blob.to_string(), repository, created, due, integer(*attempts), error];
         self.session().execute(sql, values).map(drop)
+    }
+
+    async fn add_freed(&mut self, day: i64, bytes: u64) -> Result<()> {
+        let sql = "INSERT INTO collections (day, freed) VALUES (?1, ?2)
+                   ON CONFLICT (day) DO UPDATE SET freed = collections.freed + excluded.freed";
+        self.session().execute(sql, params![day, integer(bytes)]).map(drop)
     }
 
     async fn delete_index_job(&mut self, blob: &Digest) -> Result<()> {

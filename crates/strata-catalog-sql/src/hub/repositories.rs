@@ -22,6 +22,9 @@ pub(super) const COLUMNS: &str = "r.id, r.namespace, r.name, r.is_private, r.des
 /// What [`manifest`] reads, from column `n` on.
 const MANIFEST: &str = "m.digest, m.media_type, m.kind, m.size, m.images";
 
+/// Whether cosign keeps something that belongs to an image under a tag.
+const OF_COSIGN: &str = "(t.tag LIKE 'sha256-%.sig' OR t.tag LIKE 'sha256-%.att' OR t.tag LIKE 'sha256-%.sbom')";
+
 const NANOSECONDS_OF_A_DAY: i64 = 86_400_000_000_000;
 /// The first of January 2026 in days since 1970; a pull of that day weighs one.
 const TREND_EPOCH: i64 = 20_454;
@@ -112,8 +115,9 @@ fn tag(row: &Row<'_>) -> Result<TagRow> {
 
 fn repository_conditions(filter: &RepositoryFilter) -> Conditions {
     let mut conditions = Conditions::default();
-    if let Some(namespace) = &filter.namespace {
-        conditions.and_with("r.namespace = ?", [namespace.clone()]);
+    if !filter.namespaces.is_empty() {
+        let condition = format!("r.namespace IN ({})", placeholders(filter.namespaces.len()));
+        conditions.and_with(&condition, filter.namespaces.iter().cloned());
     }
     if let Some(name) = &filter.name {
         conditions.and_with("r.name LIKE ? ESCAPE '\\'", [containing(name)]);
@@ -161,6 +165,11 @@ fn tag_conditions(repository: i64, filter: &TagFilter) -> Conditions {
     if !filter.digests.is_empty() {
         let condition = format!("t.digest IN ({})", placeholders(filter.digests.len()));
         conditions.and_with(&condition, filter.digests.iter().map(ToString::to_string));
+    }
+    match filter.of_cosign {
+        Some(true) => conditions.and(OF_COSIGN),
+        Some(false) => conditions.and(&format!("NOT {OF_COSIGN}")),
+        None => {}
     }
     conditions
 }

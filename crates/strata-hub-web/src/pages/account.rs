@@ -4,17 +4,21 @@ use askama::Template;
 use axum::extract::Path;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use strata_hub::records::{AccountKind, RepositoryFilter, RepositoryOrder};
+use strata_hub::records::{AccountKind, RepositoryFilter, RepositoryOrder, RepositoryRow};
 use strata_model::ErrorKind;
 
 use crate::failure::{Failure, Result};
+use crate::forms::{Cell, Field, Form, Part, Section, Table, sections};
 use crate::pages::{password, register, second_factor};
 use crate::site::{Frame, Values, Visit, own_path, page, see_other};
-use crate::views::{Badge, Card, Step};
+use crate::views::{Badge, Card, Step, repository_path};
 use crate::words;
 
 /// Repositories on a page.
 const PAGE: u64 = 24;
+
+const SHARED: &str = "What several repositories share is stored once. What a deletion would free is told in the settings of \
+                      each repository, before anything goes.";
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
@@ -83,7 +87,6 @@ struct List {
     facts: Vec<String>,
     /// What the visitor may do here.
     steps: Vec<Step>,
-    empty: String,
     name: String,
     cards: Vec<Card>,
     total: String,
@@ -91,28 +94,57 @@ struct List {
     next: Option<String>,
 }
 
-/// `GET /my`: the visitor's own repositories.
+/// `GET /my?name=&page=`: the repositories of the visitor and of the visitor's organizations.
 pub(crate) async fn mine(visit: Visit) -> Result {
     let who = visit.signed_in("/my")?;
     let failed = |error| Failure::of(&visit, error);
-    let account = visit.hub.account(&who.account).await.map_err(failed)?;
-    let stored = words::size(visit.hub.stored_bytes(&account.name).await.map_err(failed)?);
-    let stored = match account.quota {
-        Some(quota) => format!("{stored} of {} stored", words::size(quota)),
-        None => format!("{stored} stored"),
+    let hub = &visit.hub;
+    let account = hub.account(&who.account).await.map_err(failed)?;
+    let organizations = hub.organizations_of(who).await.map_err(failed)?;
+    let mut namespaces = vec![account.name.clone()];
+    namespaces.extend(organizations.into_iter().map(|(organization, _)| organization.name));
+
+    let mut stored = Vec::new();
+    for name in &namespaces {
+        stored.push((name.clone(), words::size(hub.stored_bytes(name).await.map_err(failed)?)));
+    }
+    if let (Some(quota), Some((_, own))) = (account.quota, stored.first_mut()) {
+        own.push_str(&format!(" of {}", words::size(quota)));
+    }
+    let stored =
+        stored.into_iter().map(|(name, size)| vec![Cell::link(&name, format!("/u/{name}")), Cell::Number(size)]);
+    let stored = Table { heads: &["Whose", "Stored"], rows: stored.collect(), empty: String::new() };
+
+    let list = Listed::of(&visit, namespaces, "/my").await?;
+    let sizes = hub.linked_bytes(&list.rows).await.map_err(failed)?;
+    let rows = list.rows.iter().zip(sizes).map(|(row, size)| {
+        vec![
+            Cell::link(row.full_name(), repository_path(row)),
+            Cell::text(if row.is_private { "private" } else { "public" }),
+            Cell::Number(words::size(size)),
+            Cell::Number(words::count(row.pulls)),
+            Cell::Number(words::count(row.stars)),
+            Cell::when(row.last_pushed, visit.now, "never"),
+        ]
+    });
+    let table = Table {
+        heads: &["Repository", "Seen by", "Holds", "Pulls", "Stars", "Last push"],
+        rows: rows.collect(),
+        empty: match list.name.is_empty() {
+            true => format!("Nothing yet. Push the first one to {}/{}/NAME.", visit.host, account.name),
+            false => format!("None has “{}” in its name.", list.name),
+        },
     };
-    let mut steps = vec![step("New repository", "/new".into())];
-    let organizations = visit.hub.organizations_of(who).await.map_err(failed)?;
-    steps.extend(organizations.into_iter().map(|(account, _)| step(&account.name, format!("/u/{}", account.name))));
-    let list = List {
-        heading: "My repositories".into(),
-        is_verified: false,
-        facts: vec![stored],
-        steps,
-        empty: format!("Nothing yet. Push the first one to {}/{}/NAME.", visit.host, account.name),
-        ..List::of(&visit, &account.name, "/my").await?
-    };
-    Ok(page(list))
+    let filter = Form::question("/my", "Filter").with(Field::of_type("search", "name", "Filter by name", &list.name));
+    let parts = vec![
+        Part::Steps(vec![Step::to("New repository", "/new"), Step::to("New organization", "/orgs/new")]),
+        Part::Form(filter),
+        Part::Table(table),
+        Part::Paging(list.previous, list.next),
+    ];
+    let space = vec![Part::Table(stored), Part::Text(SHARED.into())];
+    let list = vec![Section::new("", parts), Section::new("Space", space)];
+    sections(&visit, "My repositories", Vec::new(), list, None)
 }
 
 /// `GET /u/{name}` and `GET /orgs/{name}`: what somebody shows.
@@ -129,7 +161,7 @@ pub(crate) async fn namespace(visit: Visit, Path(name): Path<String>) -> Result 
     let mut steps = Vec::new();
     if let Some(who) = &visit.identity {
         if visit.hub.writable_namespaces(who).await.map_err(failed)?.contains(&name) {
-            steps.push(step("New repository", format!("/new?namespace={name}")));
+            steps.push(Step::to("New repository", format!("/new?namespace={name}")));
         }
         if visit
             .hub
@@ -137,33 +169,43 @@ pub(crate) async fn namespace(visit: Visit, Path(name): Path<String>) -> Result 
             .await
             .is_ok_and(|found| found.kind == AccountKind::Organization)
         {
-            steps.push(step("Members, teams and tokens", format!("/orgs/{name}/members")));
+            steps.push(Step::to("Members, teams and tokens", format!("/orgs/{name}/members")));
         }
     }
     let path = format!("/u/{name}");
-    let list = List {
+    let found = Listed::of(&visit, vec![name.clone()], &path).await?;
+    Ok(page(List {
+        frame: visit.frame(""),
+        heading: name,
         is_verified: account.is_verified_publisher,
         description: account.description,
         link: account.link,
         facts,
         steps,
-        empty: "Nothing that you may see.".into(),
-        ..List::of(&visit, &name, &path).await?
-    };
-    Ok(page(list))
+        name: found.name,
+        cards: found.rows.iter().map(|row| Card::of(row, visit.now)).collect(),
+        total: words::exactly(found.total, "repository"),
+        previous: found.previous,
+        next: found.next,
+    }))
 }
 
-fn step(label: &str, address: String) -> Step {
-    Step { label: label.to_owned(), address, is_current: false }
+/// A page of the repositories of some namespaces that the visitor may see.
+struct Listed {
+    rows: Vec<RepositoryRow>,
+    total: u64,
+    /// What their names must contain.
+    name: String,
+    previous: Option<String>,
+    next: Option<String>,
 }
 
-impl List {
-    /// The repositories of a namespace that the visitor may see.
-    async fn of(visit: &Visit, namespace: &str, path: &str) -> Result<List> {
+impl Listed {
+    async fn of(visit: &Visit, namespaces: Vec<String>, path: &str) -> Result<Listed> {
         let values = Values::of(visit.uri.query().unwrap_or_default());
         let (number, name) = (values.number("page").max(1), values.first("name").to_owned());
         let filter = RepositoryFilter {
-            namespace: Some(namespace.to_owned()),
+            namespaces,
             name: Some(name.clone()).filter(|name| !name.is_empty()),
             order: RepositoryOrder::Updated,
             readable: visit.readable().await?,
@@ -173,20 +215,8 @@ impl List {
         };
         let (total, rows) = visit.hub.repositories(&filter).await.map_err(|error| Failure::of(visit, error))?;
         let address = |number: u64| format!("{path}?{}", values.with("page", &number.to_string()));
-        Ok(List {
-            frame: visit.frame(""),
-            heading: namespace.to_owned(),
-            is_verified: false,
-            description: String::new(),
-            link: String::new(),
-            facts: Vec::new(),
-            steps: Vec::new(),
-            empty: String::new(),
-            name,
-            cards: rows.iter().map(|row| Card::of(row, visit.now)).collect(),
-            total: if total == 1 { "1 repository".into() } else { format!("{total} repositories") },
-            previous: (number > 1).then(|| address(number - 1)),
-            next: (number.saturating_mul(PAGE) < total).then(|| address(number + 1)),
-        })
+        let previous = (number > 1).then(|| address(number - 1));
+        let next = (number.saturating_mul(PAGE) < total).then(|| address(number + 1));
+        Ok(Listed { rows, total, name, previous, next })
     }
 }

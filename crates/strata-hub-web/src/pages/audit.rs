@@ -1,8 +1,9 @@
 //! The audit log as tables show it: of the whole hub for administrators, of an organization for its owners.
 
+use serde_json::Value;
 use strata_hub::records::{AuditFilter, AuditRow};
-use strata_hub::{AuditAction, Identity};
-use strata_model::ErrorKind;
+use strata_hub::{AuditAction, Identity, printable};
+use strata_model::{Digest, ErrorKind};
 
 use crate::failure::{Failure, Result};
 use crate::forms::{Cell, Field, Form, Part, Table};
@@ -68,7 +69,33 @@ fn row(entry: AuditRow, now: i64) -> Vec<Cell> {
         Cell::Text(entry.actor),
         Cell::Text(known.map_or(entry.action, |known| known.label.to_owned())),
         Cell::Text(entry.name),
-        Cell::Code(if entry.data == "{}" { String::new() } else { entry.data }),
+        Cell::Text(details(&entry.data)),
         Cell::Text(entry.address),
     ]
+}
+
+/// What else an entry says, `tag: 1.0, digest: 713ffb203d7a`; the API has it as it is.
+fn details(data: &str) -> String {
+    let Ok(Value::Object(said)) = serde_json::from_str(data) else { return data.to_owned() };
+    let value = |value: &Value| match value.as_str() {
+        Some(text) if text.parse::<Digest>().is_ok() => words::short(text).to_owned(),
+        Some(text) => printable(text.as_bytes()),
+        None => value.to_string(),
+    };
+    let said = said.iter().map(|(name, found)| format!("{}: {}", name.replace('_', " "), value(found)));
+    said.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_read() {
+        let digest = Digest::of(b"x").to_string();
+        let said = format!(r#"{{"tag":"1\u202e","digest":"{digest}","is_private":true}}"#);
+        let expected = format!("digest: {}, is private: true, tag: 1\\u{{202e}}", words::short(&digest));
+        assert_eq!(details(&said), expected);
+        assert_eq!((details("{}"), details("words")), (String::new(), "words".to_owned()));
+    }
 }

@@ -57,7 +57,7 @@ impl Chart {
             path: format!("M{line}"),
             area: format!("M0 {HEIGHT} L{line} L{WIDTH} {HEIGHT} Z"),
             caption,
-            first: words::exact(days(now).start * NANOSECONDS_OF_A_DAY).chars().take(10).collect(),
+            first: words::day(days(now).start),
         })
     }
 }

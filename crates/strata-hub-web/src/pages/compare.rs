@@ -1,18 +1,20 @@
 //! Two images beside each other: packages, configuration, layers, bytes to pull, files.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
-use strata_hub::records::{RepositoryRow, TagFilter, TagOrder};
+use strata_hub::records::{RepositoryRow, TagFilter};
 use strata_hub::{
     ConfigChange, Findings, FindingsState, ImageComparison, ImageParts, IndexState, PackageChange, PackageKind,
 };
 use strata_model::{Digest, ErrorKind};
 
 use super::files::{Asked, Listing};
-use super::image::{colour, encode, found};
+use super::image::{encode, found};
 use super::repository::Head;
 use crate::failure::{Failure, Result};
 use crate::site::{Frame, Values, Visit, page};
-use crate::views::{Badge, repository_path};
+use crate::views::{Badge, colour, repository_path};
 use crate::words;
 
 /// Tags that are proposed while typing.
@@ -116,7 +118,7 @@ pub(super) async fn compare(visit: &Visit, row: &RepositoryRow, head: Head) -> R
 }
 
 async fn form(visit: &Visit, row: &RepositoryRow, head: &Head, values: &Values) -> Result<Form> {
-    let filter = TagFilter { order: TagOrder::Newest, limit: PROPOSED, ..TagFilter::default() };
+    let filter = TagFilter { of_cosign: Some(false), limit: PROPOSED, ..TagFilter::default() };
     let (_, tags) = visit.hub.tags(row, &filter).await.map_err(|error| Failure::of(visit, error))?;
     let tags: Vec<String> = tags.into_iter().map(|tag| tag.tag).collect();
     let default = head.default.as_ref().map(|tag| tag.tag.clone()).unwrap_or_default();
@@ -190,7 +192,7 @@ async fn comparison_of(visit: &Visit, form: &Form, values: &Values, sides: (Chos
     Ok(Comparison {
         packages: packages(visit, before, after).await?,
         config: compared.config.iter().map(config_line).collect(),
-        layers: layer_lines(&compared),
+        layers: layer_lines(&compared, &colours(before, after)),
         shared: words::exactly(compared.shared.len() as u64, "layer"),
         to_pull: words::size(sum(&compared.only_after)),
         pull_note: format!(
@@ -280,8 +282,8 @@ fn config_line(change: &ConfigChange) -> ConfigLine {
     let (state, class) = change_of(change.before.is_none(), change.after.is_none());
     ConfigLine {
         name: change.name.clone(),
-        before: change.before.clone().unwrap_or_default(),
-        after: change.after.clone().unwrap_or_default(),
+        before: change.before.as_deref().map(|value| words::setting(&change.name, value)).unwrap_or_default(),
+        after: change.after.as_deref().map(|value| words::setting(&change.name, value)).unwrap_or_default(),
         class,
         state,
     }
@@ -295,7 +297,17 @@ fn change_of(was_absent: bool, is_absent: bool) -> (&'static str, &'static str) 
     }
 }
 
-fn layer_lines(compared: &ImageComparison) -> Vec<LayerLine> {
+/// What colours each layer: what it unpacks to, as on the page of its image.
+fn colours(before: &Chosen, after: &Chosen) -> BTreeMap<Digest, Digest> {
+    let of = |chosen: &Chosen| {
+        let unpacked = chosen.parts.config.rootfs.diff_ids.clone();
+        let layers: Vec<Digest> = chosen.parts.manifest.layers.iter().map(|layer| layer.digest).collect();
+        layers.into_iter().zip(unpacked).map(|(layer, diff_id)| (layer, diff_id.0))
+    };
+    of(before).chain(of(after)).collect()
+}
+
+fn layer_lines(compared: &ImageComparison, colours: &BTreeMap<Digest, Digest>) -> Vec<LayerLine> {
     let sets = [
         (&compared.shared, "in both", ""),
         (&compared.only_before, "only before", "removed"),
@@ -305,7 +317,7 @@ fn layer_lines(compared: &ImageComparison) -> Vec<LayerLine> {
         layers.iter().map(move |(digest, size)| {
             let text = digest.to_string();
             LayerLine {
-                colour: colour(digest),
+                colour: colour(colours.get(digest).unwrap_or(digest)),
                 short_digest: words::short(&text).to_owned(),
                 digest: text,
                 size: words::size(*size),

@@ -1,22 +1,31 @@
 //! The files of a layer, and those of an image: a directory at a time, or found by a part of their path.
 
+use std::io::{self, Read as _};
+
 use askama::Template;
+use axum::body::Body;
+use axum::response::IntoResponse as _;
+use futures_util::stream::{self, Stream};
+use http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use strata_hub::records::RepositoryRow;
 use strata_hub::{
-    Directory, DirectoryEntry, FileKind, FileOrder, FileState, FileTotals, FoundCopy, FoundPath, IndexState, Look,
-    printable,
+    Directory, DirectoryEntry, FileContent, FileKind, FileOrder, FileState, FileTotals, FoundCopy, FoundPath,
+    IndexState, Look, printable,
 };
-use strata_model::DiffId;
+use strata_model::{DiffId, ErrorKind};
 
-use super::image::{Shown, bytes_of, colour, encode};
+use super::image::{Shown, bytes_of, encode};
 use super::repository::Head;
 use crate::failure::{Failure, Result};
 use crate::site::{Frame, Values, Visit, page};
-use crate::views::{Badge, Step};
+use crate::views::{Badge, Step, colour};
 use crate::words;
 
 /// Entries of a directory, or paths found, on a page.
 pub(super) const PAGE: usize = 200;
+
+/// Bytes of a file that are read at once.
+const CHUNK: usize = 64 << 10;
 
 /// What a query says of a directory: which, in which order, which page.
 pub(super) struct Asked {
@@ -25,12 +34,14 @@ pub(super) struct Asked {
     page: usize,
     /// What else is in the query and stays in every address.
     kept: String,
+    /// Where the content of files is, if it is told.
+    content: Option<String>,
 }
 
 /// A line of a directory.
 pub(super) struct Line {
     pub(super) name: String,
-    /// Of a directory: where to look into it.
+    /// Of a directory: where to look into it; of a file: where its content is.
     pub(super) address: Option<String>,
     pub(super) target: String,
     pub(super) state: &'static str,
@@ -65,7 +76,12 @@ impl Asked {
         let values = Values::of(query);
         let order = if values.first("sort") == "size" { FileOrder::Size } else { FileOrder::Name };
         let page = usize::try_from(values.number("page").max(1)).unwrap_or(usize::MAX);
-        Asked { path: bytes_of(query, "path"), order, page, kept }
+        Asked { path: bytes_of(query, "path"), order, page, kept, content: None }
+    }
+
+    /// Files lead to their contents, at `address` with the path in its query.
+    fn with_contents_at(self, address: String) -> Asked {
+        Asked { content: Some(address), ..self }
     }
 
     pub(super) fn look(&self) -> Look {
@@ -133,7 +149,12 @@ impl Asked {
         };
         Line {
             name: format!("{}{}", printable(&entry.name), if is_directory { "/" } else { "" }),
-            address: has_below.then(|| self.address(&path, self.order, 1)),
+            address: match (entry.kind, &self.content) {
+                (FileKind::File, Some(content)) => {
+                    Some(format!("{content}{}", self.address(&path, FileOrder::Name, 1)))
+                }
+                _ => has_below.then(|| self.address(&path, self.order, 1)),
+            },
             target: printable(&entry.target),
             state,
             class,
@@ -306,6 +327,7 @@ pub(super) async fn files(visit: &Visit, row: &RepositoryRow, head: Head, tag: &
     if let IndexState::Ready(layers) = &state {
         if find.is_empty() {
             let asked = Asked::of(visit, shown.query().to_owned());
+            let asked = asked.with_contents_at(format!("{}/files/content", shown.path));
             let directory = visit.hub.compared_directory(&[], layers, &asked.look()).await.map_err(failed)?;
             listing = Some(asked.listing(&directory, true));
         } else {
@@ -325,6 +347,42 @@ pub(super) async fn files(visit: &Visit, row: &RepositoryRow, head: Head, tag: &
         listing,
         head,
     }))
+}
+
+/// `GET …/tags/{tag}/files/content?path=&platform=`: a file of an image, to be kept and never shown as a part of this site.
+pub(super) async fn content(visit: &Visit, row: &RepositoryRow, head: &Head, tag: &str) -> Result {
+    let failed = |error| Failure::of(visit, error);
+    let no_file = || Failure::not_found(visit, "file");
+    let shown = Shown::of(visit, row, head, Some(tag)).await?.ok_or_else(no_file)?;
+    let path = bytes_of(visit.uri.query().unwrap_or_default(), "path");
+    let IndexState::Ready(layers) = visit.hub.index_state(row, &shown.parts).await.map_err(failed)? else {
+        return Err(no_file());
+    };
+    let file = match visit.hub.file(&layers, &path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_file()),
+        Err(error) => return Err(failed(error)),
+    };
+    let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let headers = [
+        (CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (CONTENT_LENGTH, file.size.to_string()),
+        (CONTENT_DISPOSITION, format!("attachment; filename*=UTF-8''{}", encode(name))),
+    ];
+    Ok((headers, Body::from_stream(chunks(file))).into_response())
+}
+
+/// The bytes of a file, read beside what must not be kept waiting.
+fn chunks(file: FileContent) -> impl Stream<Item = io::Result<Vec<u8>>> {
+    stream::try_unfold(file, |mut file| async move {
+        let read = tokio::task::spawn_blocking(move || {
+            let mut chunk = vec![0; CHUNK];
+            let length = file.read(&mut chunk)?;
+            chunk.truncate(length);
+            Ok((length > 0).then_some((chunk, file)))
+        });
+        read.await.map_err(io::Error::other)?
+    })
 }
 
 async fn search(visit: &Visit, shown: &Shown, layers: &[DiffId], values: &Values, find: &str) -> Result<Results> {

@@ -3,16 +3,14 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use strata_hub::records::{RepositoryRow, TagRow};
-use strata_hub::{Hub, ImageParts};
-use strata_model::{Digest, ErrorKind};
+use strata_hub::{Hub, ImageParts, facts_of};
+use strata_model::{ErrorKind, ImageConfig};
 
 use super::repository::Head;
 use crate::failure::{Failure, Result};
 use crate::site::{Values, Visit};
 use crate::views::{Step, repository_path};
-
-/// Colours that slices may have; each is told from the ground in both schemes (`assets/style.css`).
-const COLOURS: u64 = 12;
+use crate::words;
 
 /// An image of a tag that is looked at.
 pub(super) struct Shown {
@@ -64,14 +62,15 @@ impl Shown {
         &self.query
     }
 
-    /// The other platforms, each with the address of this part; nothing when there is one only.
+    /// The other platforms, each with the address of this part, or of the tag's own page; nothing when there is one only.
     pub(super) fn platforms(&self, part: &str) -> Vec<Step> {
         let images = &self.tag.manifest.images;
         if images.len() < 2 {
             return Vec::new();
         }
+        let slash = if part.is_empty() { "" } else { "/" };
         let step = |platform: String| Step {
-            address: format!("{}/{part}?platform={}", self.path, encode(platform.as_bytes())),
+            address: format!("{}{slash}{part}?platform={}", self.path, encode(platform.as_bytes())),
             is_current: platform == self.platform,
             label: platform,
         };
@@ -79,6 +78,12 @@ impl Shown {
         platforms.dedup();
         platforms.into_iter().map(step).collect()
     }
+}
+
+/// How an image is configured, as it is read.
+pub(super) fn settings_of(config: &ImageConfig) -> Vec<(String, String)> {
+    let facts = facts_of(config).into_iter();
+    facts.map(|(name, value)| (words::setting(&name, &value), name)).map(|(value, name)| (name, value)).collect()
 }
 
 /// A tag that must be there.
@@ -108,12 +113,6 @@ pub(super) async fn found(
     }
 }
 
-/// The class that colours a layer: the same layer looks the same everywhere.
-pub(super) fn colour(layer: &Digest) -> String {
-    let first = layer.raw().iter().take(8).fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte));
-    format!("c{}", first % COLOURS)
-}
-
 /// Bytes of a path as they stand in an address.
 pub(super) fn encode(bytes: &[u8]) -> String {
     percent_encode(bytes, NON_ALPHANUMERIC).to_string().replace("%2F", "/")
@@ -136,13 +135,5 @@ mod tests {
             assert_eq!(bytes_of(&query, "path"), path);
         }
         assert_eq!(bytes_of("paths=1", "path"), b"");
-    }
-
-    #[test]
-    fn a_layer_has_one_colour() {
-        let colours: std::collections::BTreeSet<String> =
-            (0..200_u32).map(|number| colour(&Digest::of(&number.to_be_bytes()))).collect();
-        assert_eq!(colours.len(), 12);
-        assert_eq!(colour(&Digest::of(b"x")), colour(&Digest::of(b"x")));
     }
 }

@@ -4,11 +4,11 @@ use askama::Template;
 use strata_hub::records::RepositoryRow;
 use strata_hub::{Findings, FindingsState, FoundFile, ImageStack, IndexState, StackLayer};
 
-use super::image::{Shown, colour, encode};
+use super::image::{Shown, encode};
 use super::repository::Head;
 use crate::failure::{Failure, Result};
 use crate::site::{Frame, Visit, page};
-use crate::views::{Badge, Step, named_path};
+use crate::views::{Badge, Step, colour, named_path};
 use crate::words;
 
 /// The height of the drawing, and the least of a slice, in its own units.
@@ -162,9 +162,10 @@ fn layer_view(
     let repositories: Vec<Step> = layer
         .repositories
         .iter()
-        .map(|name| step(name.strip_prefix("library/").unwrap_or(name), named_path(name)))
+        .map(|name| Step::to(name.strip_prefix("library/").unwrap_or(name), named_path(name)))
         .collect();
-    let tags: Vec<Step> = layer.tags.iter().map(|tag| step(tag, format!("{repository}/tags/{tag}/layers"))).collect();
+    let tags: Vec<Step> =
+        layer.tags.iter().map(|tag| Step::to(tag.clone(), format!("{repository}/tags/{tag}/layers"))).collect();
     let more = repositories.len().saturating_sub(NAMED) + tags.len().saturating_sub(NAMED);
     let digest = layer.digest.to_string();
     LayerView {
@@ -198,10 +199,6 @@ fn colour_of(layer: &StackLayer) -> String {
 fn steps_above(stack: &ImageStack, number: usize) -> Vec<String> {
     let above = stack.steps.iter().rev().filter(|step| step.above == number && !step.instruction.is_empty());
     above.map(|step| step.instruction.clone()).collect()
-}
-
-fn step(label: &str, address: String) -> Step {
-    Step { label: label.to_owned(), address, is_current: false }
 }
 
 fn known(shown: &Shown, findings: &Findings) -> Known {

@@ -105,7 +105,7 @@ async fn show(visit: &Visit, refused: Option<Refused>) -> Result {
         ),
         Section::new(
             "Organizations",
-            vec![Part::Table(organizations), Part::Form(Form::question("/orgs/new", "New organization"))],
+            vec![Part::Table(organizations), Part::Steps(vec![Step::to("New organization", "/orgs/new")])],
         ),
     ];
     sections(visit, "Your account", account_tabs(PATH), list, refused)

@@ -1,18 +1,21 @@
 //! A repository: what its owner wrote, its tags, one tag, its Dockerfile; what is in its images is in [`super::layers`] and
 //! its siblings. Names have slashes, so a path is read from its end.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::Path;
 use strata_hub::records::{RepositoryRow, Role, TagFilter, TagOrder, TagRow};
-use strata_hub::{Dockerfile, DockerfileOrigin, HubError};
+use strata_hub::{Dockerfile, DockerfileOrigin, HubError, cosign_tag, printable};
 use strata_model::{Digest, ErrorKind};
 use strata_store::RegistryAction;
 
+use super::image::{Shown, settings_of};
 use super::{compare, files, layers, settings, trust};
 use crate::failure::{Failure, Result};
 use crate::markdown;
 use crate::site::{Frame, Values, Visit, page, see_other};
-use crate::views::{Badge, Card, Choice, Moment, Step, TagView, repository_path};
+use crate::views::{Badge, Card, Choice, CosignTag, Moment, Step, TagGroup, TagView, repository_path};
 use crate::words;
 
 /// Tags on a page.
@@ -37,6 +40,8 @@ enum Part {
     /// The files of one layer of a tag.
     Layer(String, usize),
     Files(String),
+    /// The content of one file.
+    Content(String),
     Compare,
     Trust(Option<String>),
     /// A page of its settings, by its path below them.
@@ -52,6 +57,7 @@ fn meanings(path: &str) -> Vec<(String, Part)> {
         }
         [ref name @ .., "tags", tag, "layers"] => Some((name, Part::Layers(Some(tag.to_owned())))),
         [ref name @ .., "tags", tag, "files"] => Some((name, Part::Files(tag.to_owned()))),
+        [ref name @ .., "tags", tag, "files", "content"] => Some((name, Part::Content(tag.to_owned()))),
         [ref name @ .., "tags", tag, "trust"] => Some((name, Part::Trust(Some(tag.to_owned())))),
         [ref name @ .., "tags", tag] => Some((name, Part::Tag(tag.to_owned()))),
         [ref name @ .., "tags"] => Some((name, Part::Tags)),
@@ -93,6 +99,7 @@ async fn show(visit: &Visit, path: &str) -> Result {
                 Part::Layers(tag) => layers::layers(visit, &row, head, tag).await,
                 Part::Layer(tag, number) => files::layer(visit, &row, head, &tag, number).await,
                 Part::Files(tag) => files::files(visit, &row, head, &tag).await,
+                Part::Content(tag) => files::content(visit, &row, &head, &tag).await,
                 Part::Compare => compare::compare(visit, &row, head).await,
                 Part::Trust(tag) => trust::trust(visit, &row, head, tag).await,
                 Part::Settings(_) => Err(Failure::not_found(visit, "page")),
@@ -216,14 +223,6 @@ impl Head {
     }
 }
 
-/// Tags that are looked at for the one that is meant.
-const NEWEST: u64 = 20;
-
-/// Whether a tag is one under which cosign keeps what belongs to an image: `sha256-….sig`.
-fn belongs_to_an_image(tag: &str) -> bool {
-    tag.starts_with("sha256-") && [".sig", ".att", ".sbom"].iter().any(|ending| tag.ends_with(ending))
-}
-
 /// The tag that is meant without one, or else the last that was pushed and is no signature.
 async fn default_tag(visit: &Visit, row: &RepositoryRow) -> Result<Option<TagRow>> {
     let failed = |error| Failure::of(visit, error);
@@ -232,9 +231,9 @@ async fn default_tag(visit: &Visit, row: &RepositoryRow) -> Result<Option<TagRow
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
     }
-    let newest = TagFilter { limit: NEWEST, ..TagFilter::default() };
+    let newest = TagFilter { of_cosign: Some(false), limit: 1, ..TagFilter::default() };
     let (_, tags) = visit.hub.tags(row, &newest).await.map_err(failed)?;
-    Ok(tags.into_iter().find(|tag| !belongs_to_an_image(&tag.tag)))
+    Ok(tags.into_iter().next())
 }
 
 #[derive(Template)]
@@ -243,12 +242,69 @@ struct Overview {
     frame: Frame,
     head: Head,
     readme: String,
+    may_edit: bool,
+    /// The default tag with its page, platforms, and when it was pushed.
+    tag: Option<TagView>,
+    categories: Vec<Step>,
+    /// What owner and image say of where it is from.
+    said: Vec<Said>,
+}
+
+/// What labels say of an image (OCI image specification, "Pre-Defined Annotation Keys").
+const SAID: [(&str, &str); 5] = [
+    ("Source", "org.opencontainers.image.source"),
+    ("Documentation", "org.opencontainers.image.documentation"),
+    ("Home page", "org.opencontainers.image.url"),
+    ("Licence", "org.opencontainers.image.licenses"),
+    ("Version", "org.opencontainers.image.version"),
+];
+
+/// What is said, as text, and whether that is an address to go to.
+struct Said {
+    name: &'static str,
+    text: String,
+    is_address: bool,
 }
 
 async fn overview(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
-    let text = visit.hub.full_description(row).await.map_err(|error| Failure::of(visit, error))?;
-    let readme = markdown::render(&text);
-    Ok(page(Overview { frame: visit.frame(""), head, readme }))
+    let failed = |error| Failure::of(visit, error);
+    let text = visit.hub.full_description(row).await.map_err(failed)?;
+    let known = visit.hub.categories().await.map_err(failed)?;
+    let known = known.into_iter().filter(|category| row.categories.contains(&category.slug));
+    let categories = known.map(|category| {
+        let address = format!("/search?category={}", category.slug);
+        Step::to(category.name, address)
+    });
+    Ok(page(Overview {
+        frame: visit.frame(""),
+        readme: markdown::render(&text),
+        may_edit: role_of(visit, row).await? >= Some(Role::Admin),
+        tag: head.default.as_ref().map(|tag| TagView::of(tag, Vec::new(), &head.card.path, visit.now)),
+        categories: categories.collect(),
+        said: said(row, Shown::of(visit, row, &head, None).await?.as_ref()),
+        head,
+    }))
+}
+
+/// The owner's word for the source is stronger than the image's.
+fn said(row: &RepositoryRow, shown: Option<&Shown>) -> Vec<Said> {
+    let labels = shown.and_then(|shown| shown.parts.config.config.labels.as_ref());
+    let annotations = shown.map(|shown| &shown.parts.manifest.annotations);
+    let by_image = |key: &str| {
+        let found = annotations.and_then(|found| found.get(key)).or_else(|| labels.and_then(|found| found.get(key)));
+        found.map(|text| printable(text.as_bytes())).filter(|text| !text.is_empty())
+    };
+    let by_owner = |name: &str| row.source.clone().filter(|_| name == "Source");
+    let said = |(name, key): &(&'static str, &str)| {
+        let text = by_owner(name).or_else(|| by_image(key))?;
+        Some(Said { name, is_address: is_address(&text), text })
+    };
+    SAID.iter().filter_map(said).collect()
+}
+
+/// Whether a text that an image has is an address to go to.
+fn is_address(text: &str) -> bool {
+    (text.starts_with("https://") || text.starts_with("http://")) && !text.contains(char::is_whitespace)
 }
 
 #[derive(Template)]
@@ -258,8 +314,11 @@ struct Tags {
     head: Head,
     name: String,
     orders: Vec<Choice>,
-    tags: Vec<TagView>,
-    total: u64,
+    groups: Vec<TagGroup>,
+    total: String,
+    /// What cosign keeps under tags of its own, and how many there are.
+    attached: Vec<CosignTag>,
+    attached_total: String,
     previous: Option<String>,
     next: Option<String>,
 }
@@ -270,13 +329,18 @@ async fn tags(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
     let chosen = ORDERS.iter().find(|(value, ..)| *value == values.first("order")).unwrap_or(&ORDERS[0]);
     let filter = TagFilter {
         name: Some(name.clone()).filter(|name| !name.is_empty()),
+        of_cosign: Some(false),
         order: chosen.2,
         skip: (number - 1).saturating_mul(PAGE),
         limit: PAGE,
         ..TagFilter::default()
     };
-    let (total, rows) = visit.hub.tags(row, &filter).await.map_err(|error| Failure::of(visit, error))?;
-    let tags = tag_views(visit, row, &rows, &head.card.path).await?;
+    let failed = |error| Failure::of(visit, error);
+    let (total, rows) = visit.hub.tags(row, &filter).await.map_err(failed)?;
+    let groups = TagGroup::of(tag_views(visit, row, &rows, &head.card.path).await?);
+    let of_cosign = TagFilter { of_cosign: Some(true), skip: 0, ..filter };
+    let (attached_total, attached) = visit.hub.tags(row, &of_cosign).await.map_err(failed)?;
+    let attached = attached.iter().filter_map(|tag| CosignTag::of(tag, &groups, &head.card.path, visit.now)).collect();
     let address = |number: u64| format!("{}/tags?{}", head.card.path, values.with("page", &number.to_string()));
     let (previous, next) =
         ((number > 1).then(|| address(number - 1)), (number.saturating_mul(PAGE) < total).then(|| address(number + 1)));
@@ -286,8 +350,9 @@ async fn tags(visit: &Visit, row: &RepositoryRow, head: Head) -> Result {
         is_chosen: *value == chosen.0,
     });
     let orders = orders.collect();
+    let (total, attached_total) = (words::exactly(total, "tag"), words::exactly(attached_total, "tag"));
     let frame = visit.frame("");
-    Ok(page(Tags { frame, head, name, orders, tags, total, previous, next }))
+    Ok(page(Tags { frame, head, name, orders, groups, total, attached, attached_total, previous, next }))
 }
 
 async fn tag_views(visit: &Visit, row: &RepositoryRow, tags: &[TagRow], path: &str) -> Result<Vec<TagView>> {
@@ -318,9 +383,36 @@ struct TagPage {
     frame: Frame,
     head: Head,
     tag: TagView,
-    exact_line: String,
+    exact_lines: [(&'static str, String); 2],
+    /// What cosign keeps under it, and of what digest, when it is no version of the image.
+    of_cosign: Option<(&'static str, String)>,
+    image: Option<TagImage>,
     history: Vec<HistoryEntry>,
     may_move: bool,
+}
+
+/// The image of a tag, of the first platform or the one that is asked for.
+struct TagImage {
+    platform: String,
+    platforms: Vec<Step>,
+    layers: String,
+    attached: String,
+    settings: Vec<(String, String)>,
+}
+
+impl TagImage {
+    async fn of(visit: &Visit, row: &RepositoryRow, shown: &Shown) -> Result<TagImage> {
+        let attached = visit.hub.attachments(row, &shown.parts.digest, &shown.tag.manifest.digest).await;
+        let attached = attached.map_err(|error| Failure::of(visit, error))?;
+        let kinds: BTreeSet<&str> = attached.iter().map(|attachment| attachment.kind.as_str()).collect();
+        Ok(TagImage {
+            platform: shown.platform.clone(),
+            platforms: shown.platforms(""),
+            layers: words::exactly(shown.parts.manifest.layers.len() as u64, "layer"),
+            attached: kinds.into_iter().collect::<Vec<_>>().join(", "),
+            settings: settings_of(&shown.parts.config),
+        })
+    }
 }
 
 async fn one_tag(visit: &Visit, row: &RepositoryRow, head: Head, name: &str) -> Result {
@@ -346,10 +438,16 @@ async fn one_tag(visit: &Visit, row: &RepositoryRow, head: Head, name: &str) -> 
         }
     });
     let history = history.collect();
-    let exact_line = format!("docker pull {}/{}@{}", visit.host, row.familiar_name(), tag.digest);
+    let exact_lines = [("exact", "docker"), ("strata-exact", "strata")]
+        .map(|(id, program)| (id, format!("{program} pull {}/{}@{}", visit.host, row.familiar_name(), tag.digest)));
+    let of_cosign = cosign_tag(name).map(|(kind, subject)| (kind, subject.to_string()));
+    let image = match Shown::of(visit, row, &head, Some(name)).await? {
+        Some(shown) => Some(TagImage::of(visit, row, &shown).await?),
+        None => None,
+    };
     let may_move = may_write(visit, row).await?;
     let frame = visit.frame("");
-    Ok(page(TagPage { frame, head, tag, exact_line, history, may_move }))
+    Ok(page(TagPage { frame, head, tag, exact_lines, of_cosign, image, history, may_move }))
 }
 
 fn done(action: RegistryAction) -> &'static str {

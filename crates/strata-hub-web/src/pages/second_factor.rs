@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::StatusCode;
 use http::header::SET_COOKIE;
-use strata_hub::{Identity, SignedIn};
+use strata_hub::{Identity, NewSecondFactor, SignedIn};
 use strata_model::ErrorKind;
 
 use crate::failure::{Failure, Result};
@@ -91,18 +91,20 @@ fn show(visit: &Visit, list: Vec<Section>, refused: Option<Refused>) -> Result {
     sections(visit, "Second factor", profile::account_tabs("/account"), list, refused)
 }
 
-fn confirmation() -> Part {
-    Part::Form(Form::post(CONFIRM, "Turn on").with(code_field().hint("The code that your app shows now.")))
+/// The key as an app takes it, and the form that asks for its first code.
+fn set_up(new: NewSecondFactor) -> Section {
+    let form = Form::post(CONFIRM, "Turn on").with(code_field().hint("The code that your app shows now."));
+    let mut parts = vec![Part::Text("Let your app for one-time codes read this, or type the key into it:".into())];
+    parts.extend(Qr::of(&new.address).map(|code| Part::Qr(code, "the address below")));
+    parts.extend([Part::Copy("key", new.key), Part::Copy("address", new.address), Part::Form(form)]);
+    Section::new("Set it up", parts)
 }
 
 /// `POST /account/second-factor`: a new key.
 pub(crate) async fn begin(visit: Visit) -> Result {
     let who = visit.signed_in("/account")?;
     let new = visit.hub.begin_second_factor(who).await.map_err(|error| Failure::of(&visit, error))?;
-    let mut parts = vec![Part::Text("Let your app for one-time codes read this, or type the key into it:".into())];
-    parts.extend(Qr::of(&new.address).map(|code| Part::Qr(code, "the address below")));
-    parts.extend([Part::Copy("key", new.key), Part::Copy("address", new.address), confirmation()]);
-    show(&visit, vec![Section::new("Set it up", parts)], None)
+    show(&visit, vec![set_up(new)], None)
 }
 
 /// `POST /account/second-factor/confirm`: it is on; the recovery codes are shown once.
@@ -119,7 +121,8 @@ pub(crate) async fn confirm(visit: Visit, form: String) -> Result {
             show(&visit, vec![Section::new("The second factor is on", parts)], None)
         }
         Err(error) => {
-            let list = vec![Section::new("Set it up", vec![confirmation()])];
+            let pending = visit.hub.pending_second_factor(who).await.map_err(|error| Failure::of(&visit, error))?;
+            let list = pending.map(set_up).into_iter().collect();
             show(&visit, list, Some(refused(values, error)))
         }
     }

@@ -4,12 +4,12 @@ use askama::Template;
 use strata_hub::records::RepositoryRow;
 use strata_hub::{
     Attachment, BaseImage, BaseOrigin, DockerfileOrigin, Findings, FindingsState, FoundPaths, PackageKind, Signature,
-    SignatureState, facts_of, printable,
+    SignatureState, printable,
 };
 use strata_model::ErrorKind;
 
 use super::chart::{Chart, DAYS};
-use super::image::Shown;
+use super::image::{Shown, settings_of};
 use super::repository::Head;
 use crate::failure::{Failure, Result};
 use crate::site::{Frame, Visit, page};
@@ -133,7 +133,7 @@ async fn facts(visit: &Visit, row: &RepositoryRow, shown: &Shown) -> Result<Fact
         problem,
         packages: findings.as_deref().map(package_lists).unwrap_or_default(),
         paths: findings.as_deref().map(path_lists).unwrap_or_default(),
-        settings: facts_of(&parts.config).into_iter().collect(),
+        settings: settings_of(&parts.config),
     })
 }
 

@@ -82,7 +82,8 @@ impl Hub {
         let Ok(name) = repository.parse::<Repository>() else { return Ok(None) };
         let records = self.read().await?;
         let Some(row) = records.repository(repository).await? else { return Ok(None) };
-        let tags = records.tags(row.id, &TagFilter { limit: TAGS, ..TagFilter::default() }).await?;
+        let newest = TagFilter { of_cosign: Some(false), limit: TAGS, ..TagFilter::default() };
+        let tags = records.tags(row.id, &newest).await?;
         let mut best: Option<BaseImage> = None;
         for tag in tags {
             for candidate in &tag.manifest.images {

@@ -22,10 +22,12 @@ mod tests;
 mod tree;
 mod trust;
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
-use strata_layer::LayerIndex;
+use strata_layer::{Kind, LayerIndex};
 use strata_model::{ChainId, DiffId, Digest, ImageConfig, ImageManifest, Manifest, Repository, Target};
+use strata_store::ContentReader;
 use tokio::sync::Semaphore;
 
 use crate::dockerfile::parsed;
@@ -40,7 +42,7 @@ pub use paths::{FoundCopy, FoundPath, PathSearch};
 pub use signatures::{Signature, SignatureState};
 pub use stack::{ImageStack, StackLayer, StackStep};
 pub use tree::{Directory, DirectoryEntry, FileKind, FileOrder, FileState, FileTotals};
-pub use trust::{Attachment, BaseImage, BaseOrigin, SecretLike};
+pub use trust::{Attachment, BaseImage, BaseOrigin, SecretLike, cosign_tag};
 
 pub(crate) use jobs::queue;
 
@@ -141,6 +143,26 @@ impl Hub {
         blocking(move || index.search(&text, skip, limit)).await
     }
 
+    /// A regular file of an image, links followed. `layers`: all of the image's, lowest first.
+    ///
+    /// # Errors
+    /// `NotFound` without such a file, or when its content is not kept; `Invalid` as [`Hub::search_paths`].
+    pub async fn file(&self, layers: &[DiffId], path: &[u8]) -> Result<FileContent> {
+        let not_found = || HubError::NotFound(format!("file {}", printable(path)));
+        let _turn = self.turn(layers).await?;
+        let opened = self.registry().store().open_view("to be read", layers).await?;
+        let path = path.to_vec();
+        let found = blocking(move || {
+            let inode = opened.view.inode(opened.view.resolve(&path).ok()?);
+            let is_file = inode.kind == Kind::Regular;
+            is_file.then(|| match inode.content {
+                Some(content) => Some(FileContent { size: content.size, reader: Some(opened.reader(&content)?) }),
+                None => Some(FileContent { size: 0, reader: None }),
+            })?
+        });
+        found.await?.ok_or_else(not_found)
+    }
+
     async fn tree(&self, before: &[DiffId], after: &[DiffId], is_layer: bool) -> Result<Arc<FileTree>> {
         let key = TreeKey { before: ChainId::of(before), after: ChainId::of(after), is_layer };
         if let Some(tree) = self.looking().trees.get(&key) {
@@ -175,6 +197,19 @@ impl Hub {
 
     fn looking(&self) -> &Looking {
         &self.inner.looking
+    }
+}
+
+/// The bytes of a file. Reading blocks.
+pub struct FileContent {
+    /// How many there are.
+    pub size: u64,
+    reader: Option<ContentReader>,
+}
+
+impl Read for FileContent {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reader.as_mut().map_or(Ok(0), |reader| reader.read(buffer))
     }
 }
 

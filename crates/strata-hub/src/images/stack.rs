@@ -144,7 +144,7 @@ impl Hub {
     async fn tags_with_layers(&self, repository: &RepositoryRow, tag: &str) -> Result<BTreeMap<Digest, Vec<String>>> {
         let mut found: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         let Ok(name) = repository.full_name().parse::<Repository>() else { return Ok(found) };
-        let filter = TagFilter { limit: TAGS, ..TagFilter::default() };
+        let filter = TagFilter { of_cosign: Some(false), limit: TAGS, ..TagFilter::default() };
         let tags = self.read().await?.tags(repository.id, &filter).await?;
         for other in tags.iter().filter(|other| other.tag != tag) {
             for layer in self.layers_of_images(&name, other.manifest.images.iter().map(|image| image.digest)).await? {

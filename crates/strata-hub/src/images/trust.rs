@@ -79,6 +79,13 @@ pub enum BaseOrigin {
     Layers(String, String),
 }
 
+/// What cosign keeps under a tag: its kind (`signature`, `attestation`, `sbom`), and what it belongs to.
+pub fn cosign_tag(tag: &str) -> Option<(&'static str, Digest)> {
+    let (subject, ending) = tag.rsplit_once('.')?;
+    let (_, kind) = COSIGN.iter().find(|(known, _)| *known == ending)?;
+    Some((kind, subject.replacen('-', ":", 1).parse().ok()?))
+}
+
 impl Hub {
     /// Signatures, SBOMs and the like of an image, and of the index that the tag points to, as far as this repository has
     /// them.

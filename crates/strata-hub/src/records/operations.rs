@@ -101,6 +101,8 @@ pub trait OperationRows: Send + Sync {
     async fn due_index_jobs(&self, now: i64, limit: usize) -> Result<Vec<IndexJobRow>>;
     /// The job of a blob, waiting or failed.
     async fn index_job(&self, blob: &Digest) -> Result<Option<IndexJobRow>>;
+    /// Bytes that collection gave back on each day (days since 1970, UTC) from `since` on, the last first.
+    async fn freed_by_day(&self, since: i64) -> Result<Vec<(i64, u64)>>;
     /// How long the queues are.
     async fn queue_lengths(&self) -> Result<QueueLengths>;
 }
@@ -124,6 +126,8 @@ pub trait OperationChanges: OperationRows {
     async fn prune_deliveries(&mut self, before: i64) -> Result<u64>;
     /// Adds or replaces an index job.
     async fn put_index_job(&mut self, row: &IndexJobRow) -> Result<()>;
+    /// Adds to what collection gave back on a day.
+    async fn add_freed(&mut self, day: i64, bytes: u64) -> Result<()>;
     /// Removes an index job.
     async fn delete_index_job(&mut self, blob: &Digest) -> Result<()>;
 }

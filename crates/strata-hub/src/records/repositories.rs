@@ -151,8 +151,8 @@ pub enum RepositoryOrder {
 /// Which repositories of a list, and which part of it.
 #[derive(Clone, Debug, Default)]
 pub struct RepositoryFilter {
-    /// Only of this namespace.
-    pub namespace: Option<String>,
+    /// Only of these namespaces; of any when empty.
+    pub namespaces: Vec<String>,
     /// Only those whose name below the namespace contains this.
     pub name: Option<String>,
     /// Only official ones.
@@ -252,6 +252,8 @@ pub struct TagFilter {
     pub name: Option<String>,
     /// Only tags on these digests; on any when empty.
     pub digests: Vec<Digest>,
+    /// Only tags under which cosign keeps what belongs to an image (`sha256-….sig`), or only others.
+    pub of_cosign: Option<bool>,
     /// The order.
     pub order: TagOrder,
     /// How many to pass over.

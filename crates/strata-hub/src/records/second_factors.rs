@@ -8,7 +8,7 @@ use strata_store::Result;
 pub struct SecondFactorRow {
     /// Whose.
     pub account: String,
-    /// What codes are computed from. Never shown again, never logged.
+    /// What codes are computed from. Not shown once it is confirmed, never logged.
     pub key: Vec<u8>,
     /// When it was made.
     pub created: i64,

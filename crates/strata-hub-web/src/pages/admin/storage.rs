@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use strata_hub::HubError;
-use strata_store::{Depth, Repair};
+use strata_store::{Depth, Repair, Totals};
 
 use super::Desk;
 use crate::failure::Result;
@@ -17,6 +17,9 @@ use crate::words;
 const PATH: &str = "/admin/storage";
 /// Repositories of the list of the largest.
 const LARGEST: usize = 20;
+/// Days over which is summed what was freed, and those of them that are listed.
+const DAYS: u32 = 90;
+const DAYS_SHOWN: usize = 14;
 /// Problems that a check names.
 const PROBLEMS: usize = 50;
 
@@ -30,7 +33,6 @@ impl Desk<'_> {
         };
         let largest = largest.map_err(|error| self.failed(HubError::from(error)))?;
         let shared = totals.linked_bytes.saturating_sub(totals.object_bytes);
-        let size = |bytes| Cell::Text(words::size(bytes));
         let number = |number: u64| Cell::Text(number.to_string());
         let mut used = Vec::new();
         if let Some(disk) = operator.disk() {
@@ -39,10 +41,10 @@ impl Desk<'_> {
         used.extend([
             ("Stored", Cell::Text(format!("{} in {} objects", words::size(totals.object_bytes), totals.objects))),
             (
-                "Shown",
+                "Logical",
                 Cell::Text(format!("{} in {} repositories", words::size(totals.linked_bytes), totals.repositories)),
             ),
-            ("Saved by sharing", size(shared)),
+            ("Saved by sharing", Cell::Text(format!("{}, {}", words::size(shared), ratio(&totals)))),
             ("Files of layers", Cell::Text(format!("{} in {} layers", words::size(totals.pack_bytes), totals.layers))),
         ]);
         let waiting = vec![
@@ -50,6 +52,15 @@ impl Desk<'_> {
             ("Files to be removed", number(totals.doomed)),
             ("Open uploads", number(totals.uploads)),
         ];
+        let freed = self.visit.hub.freed_by_day(DAYS).await.map_err(|error| self.failed(error))?;
+        let last = freed.iter().map(|(_, bytes)| bytes).sum();
+        let rows = freed.into_iter().take(DAYS_SHOWN);
+        let rows = rows.map(|(day, bytes)| vec![Cell::Text(words::day(day)), Cell::Number(words::size(bytes))]);
+        let freed = Table { heads: &["Day (UTC)", "Freed"], rows: rows.collect(), empty: "Nothing yet.".into() };
+        let mut parts = vec![Part::Table(freed)];
+        if last > 0 {
+            parts.insert(0, Part::Facts(vec![("In the last 90 days", Cell::Text(words::size(last)))]));
+        }
         let collect = Form::post("/admin/storage/collect", "Collect now").with(Field::check(
             "at_once",
             "Also what clients were promised: a push that is under way may have to send a blob again",
@@ -66,11 +77,17 @@ impl Desk<'_> {
         list.extend([
             Section::new("Used", vec![Part::Facts(used)]),
             Section::new("Garbage collection", vec![Part::Facts(waiting), Part::Form(collect)]),
+            Section::new("Freed", parts),
             Section::new("Check", vec![Part::Text(check_text.into()), Part::Form(check)]),
             Section::new("Largest repositories", vec![Part::Table(largest)]),
         ]);
         self.show("Storage", PATH, list, None)
     }
+}
+
+/// How many bytes are shown for each that is stored.
+fn ratio(totals: &Totals) -> String {
+    format!("{:.1} to 1", totals.linked_bytes as f64 / totals.object_bytes.max(1) as f64)
 }
 
 /// `GET /admin/storage`.
@@ -82,11 +99,9 @@ pub(crate) async fn storage(visit: Visit, Extension(operator): Extension<Arc<dyn
 pub(crate) async fn collect(visit: Visit, Extension(operator): Extension<Arc<dyn Operator>>, form: String) -> Result {
     let desk = Desk::of(&visit)?;
     let idle = (Values::of(&form).first("at_once") == "yes").then_some(Duration::ZERO);
-    let registry = visit.hub.registry();
-    let freed = registry.collect(idle).await.map_err(|error| desk.failed(error.into()))?;
-    let leftovers = registry.store().collect_leftovers().await.map_err(|error| desk.failed(error.into()))?;
+    let freed = visit.hub.collect(idle).await.map_err(|error| desk.failed(error))?;
     operator.recount().await;
-    Ok(visit.told(PATH, &format!("Collected: {} freed.", words::size(freed + leftovers))))
+    Ok(visit.told(PATH, &format!("Collected: {} freed.", words::size(freed))))
 }
 
 /// `POST /admin/storage/check`.

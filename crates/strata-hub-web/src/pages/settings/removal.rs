@@ -16,7 +16,10 @@ const NAMED: usize = 5;
 
 /// What a removal does to the disk, in words.
 fn effect(preview: &RemovalPreview) -> String {
-    let freed = format!("This frees {}.", words::size(preview.freed));
+    let freed = match preview.freed {
+        0 => "This frees nothing.".to_owned(),
+        bytes => format!("This frees {}.", words::size(bytes)),
+    };
     if preview.kept == 0 {
         return freed;
     }
@@ -120,6 +123,7 @@ mod tests {
             kept,
             sharers: sharers.iter().map(|name| (*name).to_owned()).collect(),
         };
+        assert_eq!(effect(&RemovalPreview::default()), "This frees nothing.");
         for (preview, expected) in [
             (preview(0, &[]), "This frees 2.0 MB."),
             (preview(1000, &[]), "This frees 2.0 MB. 1.0 kB stay because they are needed elsewhere."),
