@@ -34,6 +34,8 @@ struct StorageBody {
     open_uploads: u64,
     /// Links that garbage collection will look at.
     waiting_reviews: u64,
+    /// Bytes that garbage collection gave back in the last 90 days.
+    freed_bytes: u64,
     waiting_deliveries: u64,
     waiting_index_jobs: u64,
     failed_index_jobs: u64,
@@ -43,7 +45,9 @@ struct StorageBody {
 
 async fn storage(Signed(who): Signed, Extension(operations): Extension<Operations>) -> Result<Json<StorageBody>> {
     who.administers()?;
-    let (totals, queues) = (operations.totals().await?, operations.hub().queue_lengths().await?);
+    let hub = operations.hub();
+    let (totals, queues) = (operations.totals().await?, hub.queue_lengths().await?);
+    let freed = hub.freed_by_day(90).await?;
     let disk = operations.disk().ok();
     let body = StorageBody {
         repositories: totals.repositories,
@@ -54,6 +58,7 @@ async fn storage(Signed(who): Signed, Extension(operations): Extension<Operation
         content_bytes: totals.pack_bytes,
         open_uploads: totals.uploads,
         waiting_reviews: totals.reviews,
+        freed_bytes: freed.iter().map(|(_, bytes)| bytes).sum(),
         waiting_deliveries: queues.deliveries,
         waiting_index_jobs: queues.index_jobs,
         failed_index_jobs: queues.failed_index_jobs,

@@ -171,6 +171,26 @@ async fn what_everybody_may_read_is_mounted_without_a_scope_for_it() {
     }
 }
 
+/// The official conformance suite begins so, and deletes by tokens that it gets for that alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_was_never_pushed_to_is_empty_for_who_may_make_it() {
+    let world = World::start().await;
+    let digest = world.digest();
+    for (method, path, action, status) in [
+        ("GET", "tags/list".to_owned(), "pull", 404),
+        ("GET", format!("referrers/{digest}"), "pull", 200),
+        ("GET", format!("blobs/{digest}"), "pull", 404),
+        ("DELETE", format!("manifests/{digest}"), "delete", 404),
+        ("DELETE", format!("blobs/{digest}"), "delete", 404),
+    ] {
+        let scope = format!("repository:acme/never-pushed:{action}");
+        let token = world.token(&scope, Some(&basic("ann", PASSWORD))).await;
+        let path = format!("/v2/acme/never-pushed/{path}");
+        let answer = world.send(method, &path, Some(&token), Body::None).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unknown_and_forbidden_are_alike() {
     let world = World::start().await;
