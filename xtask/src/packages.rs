@@ -42,6 +42,8 @@ pub const FOR_TESTS: &[Package] = &[
     package("chromium", "chromium"),
     package("chromium-driver", "chromedriver"),
     package("npm", "npm"),
+    package("python3-docker", "/usr/lib/python3/dist-packages/docker/__init__.py"),
+    package("docker-compose", "docker-compose"),
 ];
 
 /// What `cargo xtask screenshots` looks with.

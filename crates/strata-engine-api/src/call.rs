@@ -5,7 +5,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, general_purpose};
@@ -29,6 +29,8 @@ use crate::version::ApiVersion;
 const MAX_JSON: usize = 16 << 20;
 /// Chunks of a body that wait for whoever reads it.
 const CHUNKS_AHEAD: usize = 4;
+/// How much is read of a body that nobody wants, in bytes.
+const DRAINED: usize = 256 << 10;
 
 /// A request, and the engine that it is for.
 pub(crate) struct Call {
@@ -38,7 +40,7 @@ pub(crate) struct Call {
     pub(crate) query: Query,
     pub(crate) headers: HeaderMap,
     /// Behind a lock only so that what looks at the rest of the call may move between threads.
-    pub(crate) body: Mutex<Body>,
+    pub(crate) body: Mutex<Unread>,
     /// The connection itself, if the client wants it for other than HTTP.
     pub(crate) upgrade: Option<OnUpgrade>,
 }
@@ -53,7 +55,7 @@ impl Call {
     }
 
     fn take_body(&mut self) -> Body {
-        std::mem::take(self.body.get_mut().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.body.get_mut().unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// The body as JSON; fields that nobody knows are left alone.
@@ -93,7 +95,7 @@ impl Call {
         tokio::spawn(async move {
             while let Some(chunk) = chunks.next().await {
                 if sender.send(chunk.map_err(io::Error::other)).await.is_err() {
-                    return;
+                    return drain(chunks).await;
                 }
             }
         });
@@ -105,6 +107,31 @@ impl Call {
         match self.headers.get("x-registry-auth").and_then(|value| decode_credentials(value.as_bytes())) {
             Some(credentials) => self.engine.client.with_credentials(host, credentials),
             None => self.engine.client.clone(),
+        }
+    }
+}
+
+/// A request's body. One that nobody wanted is read all the same when it is not long, as by docker: a client that still sends
+/// does not look for the answer, and finds the connection broken when it is closed.
+#[derive(Default)]
+pub(crate) struct Unread(pub(crate) Body);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let body = std::mem::take(&mut self.0);
+        if !body.is_end_stream() {
+            tokio::spawn(drain(body.into_data_stream()));
+        }
+    }
+}
+
+/// Reads the rest of a body, up to [`DRAINED`].
+async fn drain(mut chunks: BodyDataStream) {
+    let mut left = DRAINED;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            return;
         }
     }
 }

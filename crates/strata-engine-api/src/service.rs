@@ -14,7 +14,7 @@ use strata_registry_client::RegistryClient;
 use strata_store::Store;
 use strata_transfer::CopyLimits;
 
-use crate::call::{Call, Query};
+use crate::call::{Call, Query, Unread};
 use crate::meetings::Meetings;
 use crate::routes;
 use crate::status::{Answer, Failure};
@@ -91,7 +91,7 @@ impl EngineService {
                 method: method.clone(),
                 query,
                 headers: head.headers,
-                body: body.into(),
+                body: Unread(body).into(),
                 upgrade,
             };
             routes::dispatch(call, &segments).await

@@ -200,7 +200,10 @@ async fn volumes_and_networks_have_docker_s_shapes() {
     let pruned = served.send(Request::new("POST", "/v1.41/volumes/prune")).await.json();
     assert_eq!(pruned["VolumesDeleted"], json!(["data"]));
     let unknown = served.post("/volumes/create", &json!({ "Name": "x1", "Driver": "nfs" })).await;
-    assert_eq!(unknown.json(), json!({ "message": "create x1: error looking up volume plugin nfs: plugin \"nfs\" not found" }));
+    assert_eq!(
+        unknown.json(),
+        json!({ "message": "create x1: error looking up volume plugin nfs: plugin \"nfs\" not found" })
+    );
 
     let names: Vec<Value> =
         served.get("/networks").await.json().as_array().unwrap().iter().map(|row| row["Name"].clone()).collect();

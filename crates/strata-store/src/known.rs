@@ -31,15 +31,14 @@ impl KnownContents for KnownPacks {
 }
 
 impl Store {
-    /// The packs whose contents new layers of this process may refer to. They are leased, so that none of them goes away
-    /// before a layer that uses it is published.
+    /// The packs whose contents new layers may refer to, found once for a lease. It holds them, so that none of them goes away
+    /// before a layer that uses it is published; after it a process that runs for long must not refer to them any more.
     pub(crate) async fn known_packs(&self, lease: &Lease) -> Result<Arc<KnownPacks>> {
-        let known = self.inner.known.get_or_try_init(|| self.find_known_packs(lease)).await?;
+        let known = lease.known.get_or_try_init(|| self.find_known_packs(lease)).await?;
         Ok(known.clone())
     }
 
-    /// The same, for one layer: a process that runs for long must not refer to packs that its lease does not hold any more.
-    pub(crate) async fn find_known_packs(&self, lease: &Lease) -> Result<Arc<KnownPacks>> {
+    async fn find_known_packs(&self, lease: &Lease) -> Result<Arc<KnownPacks>> {
         let mut txn = self.write("leasing packs to share contents with").await?;
         let rows = txn.newest_packs(MAX_CANDIDATES).await?;
         if rows.is_empty() {

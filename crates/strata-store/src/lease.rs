@@ -6,11 +6,13 @@
 //! by the next collection.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use strata_model::DiffId;
+use tokio::sync::OnceCell;
 
+use crate::known::KnownPacks;
 use crate::{LeaseItem, LeaseRow, ReadTxn, Result, Store, WriteTxn};
 
 /// How long a lease lives after its last renewal.
@@ -26,6 +28,8 @@ pub struct Lease {
     store: Store,
     renewal: tokio::task::JoinHandle<()>,
     is_released: bool,
+    /// The packs that it holds for layers to share contents with.
+    pub(crate) known: OnceCell<Arc<KnownPacks>>,
 }
 
 impl Lease {
@@ -64,7 +68,7 @@ impl Store {
         txn.put_lease(&self.lease_row(&id, purpose)).await?;
         txn.commit().await?;
         let renewal = tokio::spawn(renew(self.clone(), id.clone(), purpose));
-        Ok(Lease { id, store: self.clone(), renewal, is_released: false })
+        Ok(Lease { id, store: self.clone(), renewal, is_released: false, known: OnceCell::new() })
     }
 
     /// Protects more under a lease.

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use strata_layer::{LayerIndex, PackId};
 use strata_model::{DiffId, Digest};
 
-use crate::known::KnownPacks;
 use crate::{
     BlobBytes, Blobs, Catalog, Durability, LayerRow, ObjectRow, PackFile, PackRow, Packs, ReadTxn, Result, StoreError,
     WriteTxn,
@@ -56,7 +55,6 @@ pub(crate) struct Inner {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: StoreOptions,
-    pub(crate) known: tokio::sync::OnceCell<Arc<KnownPacks>>,
     /// Leases that are being given up.
     pub(crate) endings: Mutex<Vec<tokio::task::JoinHandle<()>>>,
 }
@@ -80,8 +78,7 @@ impl Store {
         options: StoreOptions,
         clock: Arc<dyn Clock>,
     ) -> Store {
-        let known = tokio::sync::OnceCell::new();
-        Store { inner: Arc::new(Inner { blobs, packs, catalog, clock, options, known, endings: Mutex::default() }) }
+        Store { inner: Arc::new(Inner { blobs, packs, catalog, clock, options, endings: Mutex::default() }) }
     }
 
     /// Now, nanoseconds since 1970.

@@ -34,7 +34,7 @@ impl Store {
         }
         drop(txn);
         let bytes = self.open_object(&row).await?;
-        let known = self.find_known_packs(lease).await?;
+        let known = self.known_packs(lease).await?;
         let (packs, limits, name) = (self.inner.packs.clone(), self.layer_limits(), digest.to_string());
         let unpacked =
             blocking(move || unpack(&name, BufReader::new(Whole { bytes, offset: 0 }), &*packs, &known, &limits))

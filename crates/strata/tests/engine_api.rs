@@ -3,6 +3,8 @@
 //! Commands that change something run on two stores with the same content, each by one of the two; what only looks runs by
 //! both on one store, while it is served. What differs has its reason in [`DIFFERENT`], and is checked to differ still.
 
+#[path = "engine_api/clients.rs"]
+mod clients;
 mod support;
 mod tools;
 
@@ -214,7 +216,7 @@ fn changing_images() {
         "volume rm data",
         "volume prune -f",
         "volume prune -af",
-        "network create --subnet 10.202.3.0/24 --label a=b nosuch/x",
+        "network create --driver nosuch x",
         "network rm nosuch",
         "network prune -f",
     ] {
@@ -272,6 +274,26 @@ fn images_move_to_and_from_registries() {
 
 /// The sample registry's image.
 const SAMPLE: &str = "sample:1";
+
+#[test]
+fn a_server_that_runs_on_does_not_rely_on_what_is_gone() {
+    if !have(&["docker"]) {
+        return;
+    }
+    let (registry, _) = sample_registry();
+    let sandbox = Sandbox::new();
+    let name = format!("{}/{SAMPLE}", registry.host());
+    sandbox.run(&["pull", "-q", &name]).success();
+    let _server = serve(&sandbox, &[]);
+    // It takes something in while the image's contents are there to be shared with.
+    let rootfs = sandbox.path("rootfs.tar");
+    std::fs::write(&rootfs, Layer::of_file("etc/motd", "hello").tar).unwrap();
+    run(docker(&sandbox, &["import", rootfs.to_str().unwrap(), "made:1"])).success();
+    for _ in 0..2 {
+        run(docker(&sandbox, &["rmi", &name])).success();
+        run(docker(&sandbox, &["pull", "-q", &name])).success();
+    }
+}
 
 #[test]
 fn archives_are_the_same_bytes() {

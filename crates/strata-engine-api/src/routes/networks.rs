@@ -6,8 +6,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use strata_engine::{
-    ConnectRequest, CreateNetwork, NetworkFilter, NetworkInfo, connect_network, create_network, disconnect_network,
-    inspect_network, list_networks, prune_networks, remove_network,
+    ConnectRequest, CreateNetwork, EngineError, NetworkFilter, NetworkInfo, connect_network, create_network,
+    disconnect_network, inspect_network, list_networks, prune_networks, remove_network,
 };
 
 use crate::answer::{empty, json_with, ok};
@@ -85,8 +85,15 @@ pub(super) async fn create(mut call: Call) -> Answer {
     json_with(StatusCode::CREATED, &json!({ "Id": id, "Warning": "" }))
 }
 
+/// What is refused for what a network is, or who is on it, docker forbids.
+fn forbidden(error: EngineError) -> Failure {
+    let is_refused = matches!(error, EngineError::Refused { .. });
+    let failure = Failure::from(error);
+    if is_refused { Failure { status: StatusCode::FORBIDDEN, ..failure } } else { failure }
+}
+
 pub(super) async fn remove(call: &Call, name: &str) -> Answer {
-    remove_network(call.store(), call.root(), name).await?;
+    remove_network(call.store(), call.root(), name).await.map_err(forbidden)?;
     empty(StatusCode::NO_CONTENT)
 }
 
@@ -107,7 +114,7 @@ pub(super) async fn connect(mut call: Call, name: &str) -> Answer {
     let member: Member = call.json().await?;
     let request =
         ConnectRequest { network: name.to_owned(), container: member.container, settings: member.endpoint_config };
-    for warning in connect_network(call.store(), call.root(), &request).await? {
+    for warning in connect_network(call.store(), call.root(), &request).await.map_err(forbidden)? {
         tracing::warn!(network = name, container = request.container, "{warning}");
     }
     empty(StatusCode::OK)
@@ -115,6 +122,6 @@ pub(super) async fn connect(mut call: Call, name: &str) -> Answer {
 
 pub(super) async fn disconnect(mut call: Call, name: &str) -> Answer {
     let member: Member = call.json().await?;
-    disconnect_network(call.store(), call.root(), name, &member.container).await?;
+    disconnect_network(call.store(), call.root(), name, &member.container).await.map_err(forbidden)?;
     empty(StatusCode::OK)
 }

@@ -35,7 +35,10 @@ pub(super) async fn create(mut call: Call) -> Answer {
     let settings: Settings = call.json().await?;
     let name = settings.name.filter(|name| !name.is_empty());
     if let Some(driver) = settings.driver.filter(|driver| !matches!(driver.as_str(), "" | "local")) {
-        let message = format!("create {}: error looking up volume plugin {driver}: plugin {driver:?} not found", name.unwrap_or_default());
+        let message = format!(
+            "create {}: error looking up volume plugin {driver}: plugin {driver:?} not found",
+            name.unwrap_or_default()
+        );
         return Err(Failure::new(StatusCode::NOT_FOUND, message));
     }
     let document = VolumeDocument { labels: settings.labels, options: settings.driver_opts };
