@@ -13,14 +13,15 @@ document.addEventListener("keydown", (event) => {
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = false;
   button.addEventListener("click", async () => {
-    const text = document.getElementById(button.dataset.copy).textContent;
+    const source = document.getElementById(button.dataset.copy);
+    const text = source.dataset.text ?? source.textContent;
     const said = button.textContent;
     try {
       await navigator.clipboard.writeText(text);
       button.textContent = "Copied";
     } catch {
       const range = document.createRange();
-      range.selectNodeContents(document.getElementById(button.dataset.copy));
+      range.selectNodeContents(source);
       getSelection().removeAllRanges();
       getSelection().addRange(range);
       button.textContent = "Selected";

@@ -3,15 +3,22 @@
 //! Raw HTML is left out, text is escaped by the renderer, and links lead to web and mail addresses or within the page, so
 //! that nothing a person writes can run. Nothing is loaded from another host: images become links to them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use pulldown_cmark::{CowStr, Event, HeadingLevel, LinkType, Options, Parser, Tag, TagEnd, html};
+
+/// Begins the names of headings.
+const ANCHOR: &str = "text-";
 
 /// Renders Markdown.
 pub(crate) fn render(text: &str) -> String {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_GFM;
     let mut depth = 0;
     let events = Parser::new_ext(text, options).filter_map(|event| rewrite(event, &mut depth));
+    let mut events: Vec<Event<'_>> = events.collect();
+    name_headings(&mut events);
     let mut rendered = String::with_capacity(text.len() * 2);
-    html::push_html(&mut rendered, events);
+    html::push_html(&mut rendered, events.into_iter());
     // What may scroll can be reached by the keyboard. Nothing that a person wrote has an angle bracket any more.
     rendered.replace("<pre>", "<pre tabindex=\"0\">")
 }
@@ -37,11 +44,50 @@ fn rewrite<'a>(event: Event<'a>, depth: &mut usize) -> Option<Event<'a>> {
     }
 }
 
+/// Gives each heading a name that links within the text lead to, made of its words as usual.
+fn name_headings(events: &mut [Event<'_>]) {
+    let (mut taken, mut counts) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
+    for at in 0..events.len() {
+        if !matches!(events[at], Event::Start(Tag::Heading { .. })) {
+            continue;
+        }
+        let heading = events[at..].iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
+        let words = heading.filter_map(|event| match event {
+            Event::Text(text) | Event::Code(text) => Some(text.as_ref()),
+            _ => None,
+        });
+        let name = anchor(&words.collect::<String>());
+        let count = counts.entry(name.clone()).or_default();
+        let unique = loop {
+            let candidate = if *count == 0 { name.clone() } else { format!("{name}-{count}") };
+            *count += 1;
+            if taken.insert(candidate.clone()) {
+                break candidate;
+            }
+        };
+        if let Event::Start(Tag::Heading { id, .. }) = &mut events[at] {
+            *id = Some(unique.into());
+        }
+    }
+}
+
+/// `#text-how-to-use` for “How to use?”: no other part of a page is called like this.
+fn anchor(words: &str) -> String {
+    let kept = words.trim().chars().filter(|letter| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_'));
+    let name: String =
+        kept.flat_map(char::to_lowercase).map(|letter| if letter == ' ' { '-' } else { letter }).collect();
+    format!("{ANCHOR}{name}")
+}
+
 fn link(address: CowStr<'_>) -> Tag<'_> {
     let is_harmless = ["https://", "http://", "mailto:", "#"]
         .iter()
         .any(|start| address.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start)));
-    let dest_url = if is_harmless { address } else { CowStr::Borrowed("#") };
+    let dest_url = match address.strip_prefix('#') {
+        Some(name) if !name.is_empty() => format!("#{ANCHOR}{name}").into(),
+        _ if is_harmless => address,
+        _ => CowStr::Borrowed("#"),
+    };
     Tag::Link { link_type: LinkType::Inline, dest_url, title: CowStr::Borrowed(""), id: CowStr::Borrowed("") }
 }
 
@@ -62,7 +108,13 @@ mod tests {
     #[test]
     fn text_becomes_html() {
         let cases = [
-            ("# Title\n\nA *word*.", "<h2>Title</h2>\n<p>A <em>word</em>.</p>\n"),
+            ("# Title\n\nA *word*.", "<h2 id=\"text-title\">Title</h2>\n<p>A <em>word</em>.</p>\n"),
+            (
+                "## How to `use`, \"it\"?\n## How to use it\n[x](#how-to-use-it)",
+                "<h3 id=\"text-how-to-use-it\">How to <code>use</code>, \"it\"?</h3>\n\
+                 <h3 id=\"text-how-to-use-it-1\">How to use it</h3>\n<p><a href=\"#text-how-to-use-it\">x</a></p>\n",
+            ),
+            ("#\n[x](#)", "<h2 id=\"text-\"></h2>\n<p><a href=\"#\">x</a></p>\n"),
             ("[a](https://example.org/x?a=1&b=2)", "<p><a href=\"https://example.org/x?a=1&amp;b=2\">a</a></p>\n"),
             ("![logo](https://example.org/l.png)", "<p><a href=\"https://example.org/l.png\">logo</a></p>\n"),
             ("`a < b`", "<p><code>a &lt; b</code></p>\n"),

@@ -3,14 +3,15 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// 950, 1.2K, 58.3M, 11.9B.
+/// 950, 1.3K, 58.3M, 11.9B.
 pub(crate) fn count(number: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1_000_000_000, "B"), (1_000_000, "M"), (1_000, "K")];
     for (unit, letter) in UNITS {
-        if number >= unit {
-            let tenths = number / (unit / 10);
+        let tenths = number.saturating_add(unit / 20) / (unit / 10);
+        // What would be written as 1000 of the smaller unit is one of this.
+        if number.saturating_add(unit / 2000) >= unit {
             return match (tenths / 10, tenths % 10) {
-                (whole, _) if whole >= 100 => format!("{whole}{letter}"),
+                (100.., _) => format!("{}{letter}", number.saturating_add(unit / 2) / unit),
                 (whole, 0) => format!("{whole}{letter}"),
                 (whole, tenth) => format!("{whole}.{tenth}{letter}"),
             };
@@ -130,10 +131,15 @@ mod tests {
             (0, "0"),
             (999, "999"),
             (1_000, "1K"),
-            (1_250, "1.2K"),
+            (1_249, "1.2K"),
+            (1_250, "1.3K"),
+            (99_960, "100K"),
+            (999_499, "999K"),
             (58_349_000, "58.3M"),
-            (999_999, "999K"),
-            (11_882_301_384, "11.8B"),
+            (999_500, "1M"),
+            (999_999, "1M"),
+            (11_882_301_384, "11.9B"),
+            (u64::MAX, "18446744073B"),
         ];
         for (number, expected) in cases {
             assert_eq!(count(number), expected);

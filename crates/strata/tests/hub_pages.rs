@@ -48,7 +48,10 @@ fn what_people_wrote_is_shown_and_never_runs() {
         assert!(!text.contains("secret"), "{path}");
     }
     let overview = site.page("/_/web", "").text();
-    assert!(overview.contains("<h2>About</h2>") && overview.contains("<em>server</em>"), "{overview}");
+    assert!(
+        overview.contains("<h2 id=\"text-about\">About</h2>") && overview.contains("<em>server</em>"),
+        "{overview}"
+    );
     assert!(overview.contains(&format!("docker pull {}/web:1.9", site.hub.address)), "{overview}");
     let by_name = site.page("/_/web/tags?order=name", "").text();
     let places = ["tags/1.9\"", "tags/1.10\""].map(|tag| by_name.find(tag).unwrap());
@@ -79,6 +82,15 @@ fn what_is_private_looks_absent_until_one_signs_in() {
     let cookie = site.sign_in();
     assert!(site.page("/my", &cookie).text().contains("admin/secret"));
     assert!(site.page("/r/admin/secret", &cookie).text().contains("Private"));
+    let found = |text: &str, cookie: &str| {
+        let answer = site.page(&format!("/search?q={text}"), cookie);
+        (answer.status, answer.headers.get("location").cloned().unwrap_or_default())
+    };
+    assert_eq!(found("web:1.9", ""), (303, "/_/web/tags/1.9".to_owned()));
+    assert_eq!(found("admin/secret:latest", &cookie), (303, "/r/admin/secret/tags/latest".to_owned()));
+    for text in ["web:2", "web:", ":1.9", "admin/secret:latest", "nothing:1"] {
+        assert_eq!(found(text, "").0, 200, "{text}");
+    }
     let out = site.form("/sign-out", "", &cookie);
     assert!(out.headers["set-cookie"].contains("Max-Age=0"));
 }

@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn details_are_read() {
         let digest = Digest::of(b"x").to_string();
-        let said = format!(r#"{{"tag":"1\u202e","digest":"{digest}","is_private":true}}"#);
+        let said = format!(r#"{{"digest":"{digest}","is_private":true,"tag":"1\u202e"}}"#);
         let expected = format!("digest: {}, is private: true, tag: 1\\u{{202e}}", words::short(&digest));
         assert_eq!(details(&said), expected);
         assert_eq!((details("{}"), details("words")), (String::new(), "words".to_owned()));
