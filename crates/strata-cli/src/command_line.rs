@@ -14,11 +14,11 @@ use clap::ArgMatches;
 use self::clap_tree::{ARGUMENTS, HELP, clap_tree_for};
 use crate::report::{Failure, Outcome};
 use crate::run::LogLevel;
-use crate::{help, usage};
+use crate::{help, output, usage};
 
 pub(crate) use self::clap_tree::clap_tree;
 pub(crate) use self::definition::{
-    Arity, CommandDefinition, Completes, FlagDefinition, FlagKind, Group, Node, RunCommand, RunsOn, global_flags,
+    Arity, Check, CommandDefinition, Completes, FlagDefinition, FlagKind, Group, Node, RunCommand, RunsOn, global_flags,
 };
 
 /// What is set for all commands.
@@ -107,16 +107,24 @@ impl Invocation {
         full_path(&self.program, &self.path)
     }
 
-    /// Prints the help of what was named.
+    /// Prints the help of what was named. Like docker, on stderr when nobody asked for it.
     pub(crate) fn print_help(&self) -> Outcome {
-        help::print(&self.tree, &self.program, &self.path)
+        let text = help::text(&self.tree, &self.program, &self.path);
+        match self.wants_help {
+            true => output::print(&text),
+            false => {
+                output::complain(text.trim_end_matches('\n'));
+                Ok(())
+            }
+        }
     }
 
     fn check_values(&self, command: &CommandDefinition) -> Outcome {
         for flag in command.flags.iter().chain(&global_flags()) {
             let Ok(Some(values)) = self.matches.try_get_many::<String>(flag.long) else { continue };
             for value in values {
-                if let Err(cause) = check_value(flag.kind, value) {
+                let checked = check_value(flag.kind, value);
+                if let Err(cause) = checked.and_then(|()| flag.check.map_or(Ok(()), |check| check(value))) {
                     return Err(usage::value_error(&self.full_path(), command, flag, value, &cause));
                 }
             }

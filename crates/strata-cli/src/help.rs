@@ -5,20 +5,17 @@ use std::fmt::Write as _;
 use crate::command_line::{
     CommandDefinition, FlagDefinition, FlagKind, Group, Node, find_node, full_path, global_flags,
 };
-use crate::output;
-use crate::report::Outcome;
 
 /// The most used commands, which the program's help names first.
 const COMMON: &[&str] = &["pull", "push", "images", "search", "login", "logout", "version", "info"];
 
-/// Prints the help of the command or group at `path`.
-pub(crate) fn print(tree: &Group, program: &str, path: &[&str]) -> Outcome {
-    let text = match find_node(tree, path) {
+/// The help of the command or group at `path`.
+pub(crate) fn text(tree: &Group, program: &str, path: &[&str]) -> String {
+    match find_node(tree, path) {
         None => of_program(tree, program),
         Some(Node::Group(group)) => of_group(group, &full_path(program, path)),
         Some(Node::Command(command)) => of_command(tree, command, program, path),
-    };
-    output::print(&text)
+    }
 }
 
 fn of_program(tree: &Group, program: &str) -> String {
@@ -48,7 +45,7 @@ fn of_command(tree: &Group, command: &CommandDefinition, program: &str, path: &[
     let shown = full_path(program, path);
     let mut text = format!("Usage:  {shown}");
     if !command.usage.is_empty() {
-        let _ = write!(text, " {}", command.usage);
+        let _ = write!(text, " {}", command.usage_of(program));
     }
     let _ = write!(text, "\n\n{}\n", command.about);
     let aliases = aliases(tree, command, program);

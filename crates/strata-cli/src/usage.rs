@@ -25,13 +25,23 @@ pub(crate) fn arity_error(program: &str, path: &str, command: &CommandDefinition
     };
     Failure::bare(format!(
         "{program}: '{path}' {wanted}\n\nUsage:  {path}{}\n\n{word} '{path} --help' for more information",
-        after_name(command)
+        after_name(command, program)
     ))
 }
 
 /// A command that nobody knows.
 pub(crate) fn unknown_command(group: &str, name: &str, program: &str) -> Failure {
-    Failure::bare(format!("{program}: unknown command: {group} {name}\n\nRun '{group} --help' for more information"))
+    let usage = match group.strip_prefix(program).map(str::trim_start) {
+        None | Some("") => String::new(),
+        // Docker's own usage lines of its groups.
+        Some("builder" | "config" | "container" | "context" | "image" | "network" | "plugin" | "system") => {
+            format!("\n\nUsage:  {group}")
+        }
+        Some(_) => format!("\n\nUsage:  {group} COMMAND"),
+    };
+    Failure::bare(format!(
+        "{program}: unknown command: {group} {name}{usage}\n\nRun '{group} --help' for more information"
+    ))
 }
 
 /// A value that a flag does not take.
@@ -43,7 +53,8 @@ pub(crate) fn value_error(
     cause: &str,
 ) -> Failure {
     let message = format!("invalid argument {value:?} for {:?} flag: {cause}", flag.shown());
-    with_usage(&message, path, &after_name(command))
+    let program = path.split(' ').next().unwrap_or_default();
+    with_usage(&message, path, &after_name(command, program))
 }
 
 /// What clap did not understand.
@@ -71,8 +82,8 @@ fn with_usage(message: &str, path: &str, after_name: &str) -> Failure {
     Failure::bare(text).with_code(FLAG_ERROR)
 }
 
-fn after_name(command: &CommandDefinition) -> String {
-    if command.usage.is_empty() { String::new() } else { format!(" {}", command.usage) }
+fn after_name(command: &CommandDefinition, program: &str) -> String {
+    if command.usage.is_empty() { String::new() } else { format!(" {}", command.usage_of(program)) }
 }
 
 fn unknown_flag(flag: &str, words: &[OsString]) -> String {
@@ -111,7 +122,7 @@ fn named_command(tree: &Group, program: &str, words: &[OsString]) -> (String, St
         match group.find(word) {
             Some(Node::Command(command)) => {
                 path.push(command.name);
-                return (full_path(program, &path), after_name(command));
+                return (full_path(program, &path), after_name(command, program));
             }
             Some(Node::Group(below)) => {
                 path.push(below.name);

@@ -30,3 +30,14 @@ pub enum ErrorKind {
     /// Anything else: a defect.
     Internal,
 }
+
+/// An error of the system in Go's words: `no such file or directory`, without its number. Scripts and clients of docker look
+/// for them.
+pub fn system_words(cause: &std::io::Error) -> String {
+    let text = cause.to_string();
+    match (cause.raw_os_error(), text.split_once(" (os error")) {
+        (Some(_), Some((words, _))) => words.to_lowercase(),
+        // What we say ourselves may name a path.
+        _ => text,
+    }
+}

@@ -19,7 +19,7 @@ pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::{Annotations, Descriptor};
 pub use digest::{Algorithm, ChainId, DiffId, Digest, DigestError, Hasher, ImageId};
 pub use document::Raw;
-pub use error::ErrorKind;
+pub use error::{ErrorKind, system_words};
 pub use manifest::{Edge, EdgeRole, ImageIndex, ImageManifest, MAX_MANIFEST_SIZE, Manifest, ManifestError};
 pub use media_type::{Compression, MediaType};
 pub use platform::{Platform, PlatformError};

@@ -180,9 +180,8 @@ impl RepositoryClient {
         if endpoint.is_mirror() {
             tracing::info!(mirror = %endpoint.host, error = %failure.error, "mirror passed over");
         }
-        let has_not_got_it = |before: &Box<Failure>| before.status == Some(StatusCode::NOT_FOUND);
-        match before.filter(has_not_got_it) {
-            Some(before) if failure.unreachable => before,
+        match before {
+            Some(before) if failure.unreachable && before.status == Some(StatusCode::NOT_FOUND) => before,
             _ => failure,
         }
     }

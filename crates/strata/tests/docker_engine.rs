@@ -2,6 +2,8 @@
 //!
 //! Docker is the `docker` program of this machine with Debian's daemon (20.10, API 1.41) on the `vfs` driver, in a store of
 //! its own. What differs has its reason in [`DIFFERENT`], and is checked to differ still.
+//!
+//! Stays whole: it is lists of command lines, and what compares them.
 
 mod support;
 mod tools;
@@ -46,6 +48,36 @@ fn normal(run: &Run) -> String {
     }
     writeln!(text, "exit code: {}", run.status.code().unwrap_or(-1)).unwrap();
     text
+}
+
+/// What must differ between containers is made the same: their IDs; the frames in which 20.10 passes on what its runtime
+/// says; and the letter with which its errors begin, a small one in 28.
+fn of_containers(text: &str) -> String {
+    const FRAMES: &[&str] = &[
+        "failed to create shim task: ",
+        "OCI runtime create failed: ",
+        "runc create failed: ",
+        "unable to start container process: ",
+    ];
+    let mut shown = String::new();
+    for line in text.lines() {
+        let line = match line.strip_prefix("stderr: ").filter(|line| line.contains("Error response from daemon: ")) {
+            Some(error) => {
+                let error = FRAMES.iter().fold(error.to_owned(), |error, frame| error.replace(frame, ""));
+                format!("stderr: {}", error.trim_end_matches(": unknown").to_lowercase())
+            }
+            None => line.to_owned(),
+        };
+        let is_id = |word: &str| matches!(word.len(), 12 | 64) && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let parts = line.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric());
+        for part in parts {
+            let word = part.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+            shown.push_str(if is_id(word) { "ID" } else { word });
+            shown.push_str(&part[word.len()..]);
+        }
+        shown.push('\n');
+    }
+    shown
 }
 
 /// Both programs, and what was found to differ.
@@ -100,6 +132,19 @@ impl Pair {
             (None, None) | (Some(_), Some(_)) => {}
             (None, Some((_, reason))) => writeln!(self.wrong, "{line}: is the same, although {reason}").unwrap(),
             (Some(difference), None) => writeln!(self.wrong, "{line} (- docker, + strata)\n{difference}").unwrap(),
+        }
+    }
+
+    /// As [`Pair::compare`], for what containers do.
+    fn compare_containers(&mut self, lines: &[&str]) {
+        for line in lines {
+            let arguments = words(line);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let docker = of_containers(&normal(&self.docker.run(&arguments)));
+            let strata = of_containers(&normal(&self.strata(&arguments)));
+            if let Some(difference) = golden::difference(&docker, &strata) {
+                writeln!(self.wrong, "{line} (- docker, + strata)\n{difference}").unwrap();
+            }
         }
     }
 
@@ -469,5 +514,280 @@ fn registries() {
         pair.compare(&line);
     }
     pair.compare_sorted(&format!("pull -a {}", name("team/sample")));
+    pair.finish();
+}
+
+/// A pair that has the image `box`: busybox with a few of its commands.
+fn with_box() -> Option<Pair> {
+    let Some(busybox) = ["/bin/busybox", "/usr/bin/busybox"].iter().find_map(|path| std::fs::read(path).ok()) else {
+        tools::skip("busybox");
+        return None;
+    };
+    let mut pair = Pair::start()?;
+    let commands = ["sh", "cat", "cut", "echo", "env", "grep", "hostname", "id", "ls", "pwd", "sleep", "touch", "true"];
+    let mut entries = vec![
+        TarEntry::directory("bin"),
+        TarEntry::directory("data"),
+        TarEntry::directory("etc"),
+        TarEntry::directory("tmp"),
+        TarEntry::file("bin/busybox", busybox).mode(0o755),
+        TarEntry::file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nwww:x:33:34::/:/bin/sh\n"),
+        TarEntry::file("etc/group", "root:x:0:\nwww:x:34:\n"),
+        TarEntry::file("etc/motd", "of the image\n"),
+        TarEntry::file("etc/not-a-program", "text").mode(0o644),
+    ];
+    entries.extend(commands.map(|name| TarEntry::symbolic_link(format!("bin/{name}"), "busybox")));
+    let image = ImageBuilder::new().docker().layer(Layer::new(&entries)).setting("Cmd", json!(["sh"]));
+    let image = image.setting("Env", json!(["PATH=/bin"])).setting("Entrypoint", json!(null)).build();
+    let file = pair.sandbox.path("box.tar");
+    std::fs::write(&file, archive::docker(&[(&image, &["box:latest"])]).tar(TarFormat::Gnu)).unwrap();
+    pair.compare(&format!("load -i {}", file.display()));
+    Some(pair)
+}
+
+#[test]
+fn containers_that_do_not_run() {
+    let Some(mut pair) = with_box() else { return };
+    pair.compare_containers(&[
+        "ps -aq",
+        "create --name one --network none box",
+        "create --name one --network none box",
+        "create --name bad/name box",
+        "create",
+        "create --name two --network none -l a=b -l c -e X=1 -e PATH box echo two",
+        "ps -a --format '{{.Names}} {{.Image}} {{.Command}} {{.State}} {{.Labels}} {{.Mounts}} {{.Networks}} {{.Ports}} {{.LocalVolumes}}'",
+        "ps -a --filter label=a --format '{{.Names}}'",
+        "ps -a --filter label=a=c --format '{{.Names}}'",
+        "ps -a --filter status=created --format '{{.Names}}'",
+        "ps -a --filter nosuch=1",
+        "ps -a --filter exited=0 --format '{{.Names}}'",
+        "ps -a --filter ancestor=box --format '{{.Names}}'",
+        "ps -a --filter before=two --format '{{.Names}}'",
+        "ps -a --filter since=one --format '{{.Names}}'",
+        "ps -a --filter health=none --format '{{.Names}}'",
+        "ps -a --filter is-task=false --format '{{.Names}}'",
+        "ps -l -q",
+        "start two",
+        "wait two",
+        "logs two",
+        "start nosuch",
+        "start -a two",
+        "start one two",
+        "start",
+        "stop nosuch",
+        "stop one",
+        "stop one nosuch two",
+        "kill one",
+        "kill nosuch",
+        "pause one",
+        "unpause one",
+        "restart nosuch",
+        "rename one uno",
+        "rename uno two",
+        "rename nosuch x",
+        "rename uno uno",
+        "rename uno",
+        "rename",
+        "top uno",
+        "port uno",
+        "port nosuch",
+        "port uno 80",
+        "diff uno",
+        "diff nosuch",
+        "logs nosuch",
+        "logs uno",
+        "rm nosuch",
+        "rm uno nosuch",
+        "rm",
+    ]);
+    pair.finish();
+}
+
+#[test]
+fn runs_and_their_settings() {
+    let Some(mut pair) = with_box() else { return };
+    pair.compare_containers(&[
+        "run --rm --network none box echo hello",
+        "run --rm --network none box sh -c 'exit 3'",
+        "run --rm --network none box nosuch",
+        "run --rm --network none box /etc/not-a-program",
+        "run --rm --network none -w relative box true",
+        "run --rm --network none -w /etc/motd box true",
+        "run --rm --network none -u nobody box true",
+        "run --rm --network none -u www box id",
+        "run --rm --network none -u 5:6 box id",
+        "run --rm --network none --user www:nogroup box id",
+        "run --rm --network none --group-add nogroup box id",
+        "run --rm --network none -h myhost box hostname",
+        "run --rm --network none --memory 1k box true",
+        "run --rm --network none --memory abc box true",
+        "run --rm --network none --cpus 1000 box true",
+        "run --rm --network none --cpus abc box true",
+        "run --rm --network none --pids-limit abc box true",
+        "run --rm --network none --cap-add NOSUCH box true",
+        "run --rm --network none --security-opt nosuch box true",
+        "run --rm --network none --restart nosuch box true",
+        "run --rm --network none --restart on-failure:3 box true",
+        "run --rm --network none --restart always box true",
+        "run --rm --network none --restart unless-stopped:3 box true",
+        "run --rm --network none --ulimit nosuch=10 box true",
+        "run --rm --network none --ulimit nofile=20:10 box true",
+        "run --rm --network none --shm-size 1m box sh -c 'grep shm /proc/mounts'",
+        "run --rm --network none --shm-size abc box true",
+        "run --rm --network none -v /nosuch/dir:relative box true",
+        "run --rm --network none -v relative/dir:/x box true",
+        "run --rm --network none -v a:/x:nosuchmode box true",
+        "run --rm --network none --mount type=bind,source=/nosuch/path,target=/x box true",
+        "run --rm --network none --mount type=nosuch,target=/x box true",
+        "run --rm --network none --mount type=volume box true",
+        "run --rm --network none --mount target=/x,nosuch=1 box true",
+        "run --rm --network none --device /dev/nosuch box true",
+        "run --rm --network none --device /dev/zero:/dev/mine box sh -c 'ls -l /dev/mine | cut -c1'",
+        "run --rm --network none --add-host a:1.2.3.4 box sh -c 'grep 1.2.3.4 /etc/hosts'",
+        "run --rm --network none --add-host a box true",
+        "run --rm --network none --add-host a:b box true",
+        "run --rm --network none --dns abc box true",
+        "run --rm --network none --sysctl kernel.shmmax=1 box cat /proc/sys/kernel/shmmax",
+        "run --rm --network none --sysctl kernel.nosuch=1 box true",
+        "run --rm --network none --sysctl nosuch box true",
+        "run --rm --network none --read-only box touch /x",
+        "run --rm --network none --entrypoint /bin/echo box a b",
+        "run --rm --network none --entrypoint '' box echo a",
+        "run --rm --network none --entrypoint nosuch box",
+        "run --rm --network none --stop-signal NOSUCH box true",
+        "run --rm --network none --log-driver nosuch box true",
+        "run --rm --network none --log-opt nosuch=1 box true",
+        "run --rm --network nosuch box true",
+        "run --rm --network container:nosuch box true",
+        "run --rm --network none -p 80:80:80:80 box true",
+        "run --rm --network none -p abc box true",
+        "run --rm --network none -p 99999:80 box true",
+        "run --rm --network none --expose abc box true",
+        "run --rm --network none --pull never nosuch-image true",
+        "run --rm --network none --pull sometimes box true",
+        "run --rm --network none --pid nosuch box true",
+        "run --rm --network none --ipc nosuch box true",
+        "run --rm --network none --pid container:nosuch box true",
+        "run --rm --network none --oom-score-adj 5000 box true",
+        "run --rm --network none --health-cmd true --health-interval 1us box true",
+        "run --rm --network none --init box sh -c 'echo fine'",
+        "run --rm --network none --env-file /nosuch box true",
+        "run --rm --network none --volumes-from nosuch box true",
+        "run --rm --name 'a b' --network none box true",
+        "run -d --rm --network none --attach stdout box true",
+        "run --nosuch box",
+        "run",
+    ]);
+    pair.finish();
+}
+
+#[test]
+fn containers_that_run() {
+    let Some(mut pair) = with_box() else { return };
+    pair.compare_containers(&[
+        "create --name two --network none box",
+        "run -d --name web --network none -l role=web box sleep 100",
+        "ps --format json --no-trunc -q",
+        "run --name web --network none box true",
+        "exec web echo hello",
+        "exec web sh -c 'exit 4'",
+        "exec -u www web id",
+        "exec -w /data web pwd",
+        "exec -e A=b web env",
+        "exec -d web touch /data/made",
+        "exec web ls /data",
+        "exec nosuch true",
+        "exec web",
+        "exec two true",
+        "stats --no-stream --format '{{.Name}} {{.PIDs}}' web",
+        "stats --no-stream nosuch",
+        "diff web",
+        "port web",
+        "inspect -f '{{.State.Status}} {{.State.Running}} {{.RestartCount}} {{.Name}} {{.Path}} {{.Args}}' web",
+        "inspect -f '{{json .Config}}' web",
+        "inspect -f '{{json .Mounts}}' web",
+        "pause web",
+        "pause web",
+        "exec web true",
+        "stats --no-stream --format '{{.Name}}' web",
+        "unpause web",
+        "unpause web",
+        "kill -s NOSUCH web",
+        "kill -s 0 web",
+        "kill -s WINCH web",
+        "rename web web2",
+        "stop -t 0 web2",
+        "stop -t abc web2",
+        "start web2",
+        "restart -t 0 web2",
+        "kill web2",
+        "wait web2",
+        "wait nosuch",
+        "logs --tail abc web2",
+        "logs --since abc web2",
+        "update --memory 64m web2",
+        "update --memory 1k web2",
+        "update nosuch",
+        "update web2",
+        "commit web2 kept:1",
+        "commit nosuch",
+        "commit web2 Upper",
+        "export nosuch",
+        "export web2 -o /nosuch/x",
+        "cp web2:/nosuch -",
+        "cp web2:/etc/motd /nosuch/dir/x",
+        "cp /nosuch web2:/etc",
+        "cp a b",
+        "cp web2:/a two:/b",
+        "cp",
+        "attach nosuch",
+        "attach web2",
+        "container prune -f --filter nosuch=1",
+        "container prune -f --filter until=abc",
+        "rm -f web2",
+        "rm -f nosuch",
+        "rm -v two",
+    ]);
+    pair.finish();
+}
+
+#[test]
+fn volumes_and_networks() {
+    let Some(mut pair) = with_box() else { return };
+    pair.compare_containers(&[
+        "volume ls",
+        "volume create vol",
+        "volume create vol",
+        "volume create -l a=b --name other",
+        "volume create bad/name",
+        "volume create -d nosuch vol3",
+        "volume create",
+        "volume inspect vol -f '{{.Name}} {{.Driver}} {{.Labels}} {{.Options}} {{.Scope}}'",
+        "volume inspect nosuch",
+        "volume ls -q",
+        "volume ls -f name=vo",
+        "volume ls -f dangling=true -q",
+        "volume ls -f label=a -q",
+        "volume ls -f nosuch=1",
+        "volume ls -f driver=local -q",
+        "run --name user --network none -v vol:/data -v anon:/a box sh -c 'echo kept > /data/file'",
+        "volume rm vol",
+        "volume rm nosuch",
+        "volume rm",
+        "volume rm -f nosuch",
+        "run --rm --network none -v vol:/d box cat /d/file",
+        "run --rm --network none --volumes-from user box cat /data/file",
+        "run --rm --network none --volumes-from user:ro box touch /data/x",
+        "rm user",
+        "volume prune -f --filter nosuch=1",
+        "network inspect nosuch",
+        "network inspect none -f '{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{json .IPAM}} {{json .Options}} {{json .Labels}}'",
+        "network create none",
+        "network create",
+        "network ls -f nosuch=1",
+        "network ls -f driver=null -q",
+        "container nosuch",
+        "volume nosuch",
+    ]);
     pair.finish();
 }

@@ -86,7 +86,12 @@ pub(crate) struct FlagDefinition {
     pub(crate) default: Option<&'static str>,
     /// Accepted, but not shown.
     pub(crate) is_hidden: bool,
+    /// What is wrong with a value, beyond what its kind says.
+    pub(crate) check: Option<Check>,
 }
+
+/// Says what is wrong with a flag's value.
+pub(crate) type Check = fn(&str) -> Result<(), String>;
 
 impl FlagDefinition {
     /// As error messages name it: `-f, --filter`.
@@ -104,7 +109,7 @@ pub(crate) fn flag(name: &'static str, kind: FlagKind, help: &'static str) -> Fl
         Some((short, long)) => (short.chars().next(), long),
         None => (None, name),
     };
-    FlagDefinition { long, short, kind, help, default: None, is_hidden: false }
+    FlagDefinition { long, short, kind, help, default: None, is_hidden: false, check: None }
 }
 
 /// A command.
@@ -112,7 +117,7 @@ pub(crate) fn flag(name: &'static str, kind: FlagKind, help: &'static str) -> Fl
 pub(crate) struct CommandDefinition {
     pub(crate) name: &'static str,
     pub(crate) aliases: &'static [&'static str],
-    /// What follows the name in usage lines.
+    /// What follows the name in usage lines; `{program}` stands for the program's name.
     pub(crate) usage: &'static str,
     pub(crate) about: &'static str,
     pub(crate) arity: Arity,
@@ -160,6 +165,11 @@ impl CommandDefinition {
         }
     }
 
+    /// What follows the name in the usage lines of a program that was called by this name.
+    pub(crate) fn usage_of(&self, program: &str) -> String {
+        self.usage.replace("{program}", program)
+    }
+
     #[must_use]
     pub(crate) fn arity(self, arity: Arity) -> CommandDefinition {
         CommandDefinition { arity, ..self }
@@ -180,6 +190,13 @@ impl CommandDefinition {
         help: &'static str,
     ) -> CommandDefinition {
         self.flags.push(FlagDefinition { default: Some(default), ..flag(name, kind, help) });
+        self
+    }
+
+    /// Looks at each value of a flag before the command runs, if the command has the flag.
+    #[must_use]
+    pub(crate) fn checked(mut self, long: &str, check: Check) -> CommandDefinition {
+        self.flags.iter_mut().filter(|flag| flag.long == long).for_each(|flag| flag.check = Some(check));
         self
     }
 

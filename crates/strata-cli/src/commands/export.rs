@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use strata_engine::{export_container, export_rootfs, find_container};
+use strata_engine::{EngineError, export_container, export_rootfs, find_container};
+use strata_model::system_words;
 
 use super::save::NewFile;
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
@@ -37,7 +38,7 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         }
         return export(context, flags, io::stdout()).await;
     };
-    let failed = |cause: io::Error| Failure::bare(format!("failed to export: {cause}"));
+    let failed = |cause: io::Error| Failure::bare(format!("failed to export container: {}", system_words(&cause)));
     let file = NewFile::beside(Path::new(&path)).map_err(failed)?;
     export(context, flags, file.file.try_clone()?).await?;
     file.keep().map_err(failed)
@@ -47,9 +48,12 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 async fn export<W: Write + Send + 'static>(context: &Context<'_>, flags: &Flags<'_>, out: W) -> Outcome {
     let (name, platform, store) = (flags.argument(0), context.platform(flags)?, context.store()?);
     let is_container = find_container(&*store.read().await?, &name).await.is_ok();
-    match is_container && platform.is_none() {
-        true => export_container(store, &context.root()?, &name, out).await?,
-        false => drop(export_rootfs(store, &name, platform.as_ref(), out).await?),
+    if is_container && platform.is_none() {
+        return Ok(export_container(store, &context.root()?, &name, out).await?);
     }
-    Ok(())
+    match export_rootfs(store, &name, platform.as_ref(), out).await {
+        Ok(_) => Ok(()),
+        Err(EngineError::NoSuchImage(_)) => Err(Failure::daemon(format!("No such container: {name}"))),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::command_line::{Arity, CommandDefinition, Flags, Node, find_node, full_path};
 use crate::context::Context;
+use crate::output::print;
 use crate::report::Outcome;
 use crate::{help, usage};
 
@@ -28,5 +29,5 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
             break;
         }
     }
-    help::print(&invocation.tree, context.program(), &path)
+    print(&help::text(&invocation.tree, context.program(), &path))
 }

@@ -1,5 +1,6 @@
 //! `inspect`, `image inspect`, `container inspect`, `volume inspect`: everything about one thing.
 
+mod document;
 mod typed;
 
 use serde_json::Value;
@@ -138,7 +139,7 @@ async fn inspect(context: &Context<'_>, flags: &Flags<'_>, kinds: &[Kind], platf
         if let Style::Template(template) = &style {
             let value = match kind {
                 Kind::Image => typed::image(&document),
-                Kind::Container | Kind::Network | Kind::Volume => strata_format::Value::from(document.clone()),
+                Kind::Container | Kind::Network | Kind::Volume => document::typed(&document),
             };
             let line = template.execute_or_raw(&value, &document).map_err(Failure::from);
             if let Some(line) = failures.note(line) {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use strata_engine::{LoadRequest, load};
+use strata_model::system_words;
 
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
 use crate::context::Context;
@@ -51,11 +52,5 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 
 /// Opens a file for reading; the error is worded as Go does.
 pub(super) fn open(path: &str) -> Outcome<File> {
-    File::open(path).map_err(|cause| Failure::bare(format!("open {path}: {}", go_cause(&cause))))
-}
-
-/// The cause alone, in lower case and without the number.
-pub(super) fn go_cause(cause: &io::Error) -> String {
-    let text = cause.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+    File::open(path).map_err(|cause| Failure::bare(format!("open {path}: {}", system_words(&cause))))
 }

@@ -22,6 +22,7 @@ use crate::report::{Failure, Failures, Outcome};
 use crate::{filters, prompt};
 
 const TABLE: &str = "table {{.ID}}\\t{{.Name}}\\t{{.Driver}}\\t{{.Scope}}";
+const RAW: &str = "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n";
 const HEADERS: [(&str, &str); 8] = [
     ("ID", "NETWORK ID"),
     ("Name", "NAME"),
@@ -105,11 +106,11 @@ async fn list(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let found = list_networks(context.store()?, &filter).await?;
     let is_whole = flags.is_set("no-trunc");
     let rows: Vec<Value> = found.iter().map(|network| row(network, is_whole)).collect();
-    let format = Format::new(
-        flags.text("format").as_deref().unwrap_or("table"),
-        TABLE,
-        flags.is_set("quiet").then_some("{{.ID}}"),
-    );
+    let format = match (flags.text("format").as_deref().unwrap_or("table"), flags.is_set("quiet")) {
+        ("table", true) => Format::template("{{.ID}}"),
+        ("raw", true) => Format::template("network_id: {{.ID}}"),
+        (text, _) => Format::new(text, TABLE, Some(RAW)),
+    };
     print(&Formatter::new(&format, HEADERS)?.render(&rows)?)
 }
 

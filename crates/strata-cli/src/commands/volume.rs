@@ -71,7 +71,10 @@ async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let driver = flags.text("driver").unwrap_or_default();
     let name = flags.arguments().pop();
     if driver != "local" {
-        return Err(Failure::daemon(format!("create {}: no driver named {driver:?}", name.unwrap_or_default())));
+        return Err(Failure::daemon(format!(
+            "create {}: error looking up volume plugin {driver}: plugin {driver:?} not found",
+            name.unwrap_or_default()
+        )));
     }
     let map = |flag: &str| -> Option<BTreeMap<String, String>> {
         let split = |text: &String| {

@@ -52,7 +52,8 @@ impl ContainerAction {
 /// `NotFound`; `Refused` when it does not run, or is paused or not.
 pub async fn control_container(store: &Store, root: &Path, text: &str, action: &ContainerAction) -> Result<()> {
     control(store, root, text, action).await.map_err(|error| match action {
-        ContainerAction::Kill { .. } => error.after(&format!("cannot kill container: {text}")),
+        // A signal that does not exist is told without a container.
+        ContainerAction::Kill { .. } if !matches!(error, EngineError::Invalid { .. }) => error.after(&format!("cannot kill container: {text}")),
         _ => error,
     })
 }

@@ -43,7 +43,9 @@ pub(crate) async fn network_name(txn: &dyn ReadTxn, text: &str) -> Result<String
 /// Refuses what cannot be done to the networks that are always there.
 pub(super) fn refuse_predefined(name: &str, what: &str) -> Result<()> {
     if is_predefined(name) {
-        return Err(EngineError::Forbidden { message: format!("{name} is a pre-defined network and cannot be {what}") });
+        return Err(EngineError::Forbidden {
+            message: format!("{name} is a pre-defined network and cannot be {what}"),
+        });
     }
     Ok(())
 }

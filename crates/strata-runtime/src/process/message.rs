@@ -75,17 +75,8 @@ impl Failure {
 
     pub(super) fn system(stage: Stage, action: impl std::fmt::Display, cause: impl Into<io::Error>) -> Failure {
         let cause = cause.into();
-        let detail = format!("{action}: {}", words(&cause));
+        let detail = format!("{action}: {}", strata_model::system_words(&cause));
         Failure { stage, errno: cause.raw_os_error().unwrap_or(0), detail }
-    }
-}
-
-/// An error of the system in Go's words: clients of docker look for them.
-fn words(cause: &io::Error) -> String {
-    let text = cause.to_string();
-    match (cause.raw_os_error(), text.split_once(" (os error")) {
-        (Some(_), Some((words, _))) => words.to_lowercase(),
-        _ => text, // may name a path
     }
 }
 

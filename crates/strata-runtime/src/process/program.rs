@@ -20,7 +20,11 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(super) fn enter_directory(process: &Process) -> Result<(), Failure> {
     let path = process.cwd();
     let failed = |cause: Errno| {
-        Failure::system(Stage::Directory, format!("going to the working directory {}", path.display()), cause)
+        Failure::system(
+            Stage::Directory,
+            format!("chdir to cwd ({:?}) set in config.json failed", path.display().to_string()),
+            cause,
+        )
     };
     chdir(path).map_err(failed)?;
     let reached = getcwd(Vec::new()).map_err(failed)?;

@@ -79,7 +79,12 @@ impl<'a> Root<'a> {
             self.devices()?;
         }
         if let Some(process) = self.spec.process() {
-            directory_inside(self.root(), process.cwd())?;
+            directory_inside(self.root(), process.cwd()).map_err(|error| match error {
+                RootfsError::System { cause, .. } if Errno::from_io_error(&cause) == Some(Errno::NOTDIR) => {
+                    Failure::new(Stage::Root, format!("Cannot mkdir: {} is not a directory", process.cwd().display()))
+                }
+                other => other.into(),
+            })?;
         }
         self.sysctl()?;
         self.protect()
@@ -98,11 +103,13 @@ impl<'a> Root<'a> {
             }
             "proc" | "sysfs" => {
                 let at = target_inside(self.root(), target, TargetKind::Strict)?;
-                self.filesystem(kind, mount, &options)?.attach(at.as_fd(), target)?;
+                self.filesystem(kind, mount, &options, None)?.attach(at.as_fd(), target)?;
             }
             _ => {
+                // As the directory below, when there was one.
+                let mode = if kind == "tmpfs" { self.mode_of(target)? } else { None };
                 let at = target_inside(self.root(), target, TargetKind::Directory)?;
-                let detached = self.filesystem(kind, mount, &options)?;
+                let detached = self.filesystem(kind, mount, &options, mode)?;
                 if options.copy_up {
                     copy_into(&at, &detached).map_err(|cause| {
                         Failure::system(Stage::Root, format!("copying {} into its mount", target.display()), cause)
@@ -114,18 +121,28 @@ impl<'a> Root<'a> {
         Ok(())
     }
 
-    fn filesystem(&self, kind: &str, mount: &Mount, options: &MountOptions) -> Result<Detached, Failure> {
+    /// The mode of what the image has at `path`, if it has anything there.
+    fn mode_of(&self, path: &Path) -> Result<Option<u32>, Failure> {
+        let Ok(at) = open_inside(self.root(), path) else { return Ok(None) };
+        let status =
+            fstat(&at).map_err(|cause| Failure::system(Stage::Root, "reading the mode of a mount point", cause))?;
+        Ok(Some(status.st_mode & 0o7777))
+    }
+
+    fn filesystem(
+        &self,
+        kind: &str,
+        mount: &Mount,
+        options: &MountOptions,
+        mode: Option<u32>,
+    ) -> Result<Detached, Failure> {
         let target = mount.destination();
         // A tmpfs that takes a copy is written before it is read-only.
         let set = if options.copy_up { options.set - Attributes::MOUNT_ATTR_RDONLY } else { options.set };
         let source = mount.source().as_deref();
         let mut data = options.data.clone();
-        let keeps_mode = kind == "tmpfs" && !data.iter().any(|option| option.starts_with("mode="));
-        if keeps_mode && let Ok(at) = open_inside(self.root(), target) {
-            // As the directory below: a tmpfs of its own accord would be open to everybody.
-            let mode =
-                fstat(&at).map_err(|cause| Failure::system(Stage::Root, "reading the mode of a mount point", cause))?;
-            data.push(format!("mode={:o}", mode.st_mode & 0o7777));
+        if let Some(mode) = mode.filter(|_| !data.iter().any(|option| option.starts_with("mode="))) {
+            data.push(format!("mode={mode:o}"));
         }
         let detached = Detached::filesystem(kind, source, &data, set, target)?;
         for (propagation, recursive) in &options.propagation {

@@ -111,6 +111,12 @@ fn options_of_mounts() {
         push(document, "/mounts", json!({"destination": "/etc", "type": "tmpfs", "options": ["tmpcopyup"]}));
     });
     assert_eq!(copied, "root:x:0:0:root:/root:/bin/sh\nwritten\n");
+    // As under runc: open to everybody where the image has nothing, else as the directory of the image.
+    let modes = output("stat -c %a /new /var", |document| {
+        push(document, "/mounts", json!({"destination": "/new", "type": "tmpfs"}));
+        push(document, "/mounts", json!({"destination": "/var", "type": "tmpfs"}));
+    });
+    assert_eq!(modes, "1777\n755\n");
 }
 
 /// config.md, "Process" and "POSIX-platform User".

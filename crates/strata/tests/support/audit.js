@@ -40,12 +40,20 @@ for (const id of names.filter((id, at) => names.indexOf(id) !== at)) { problems.
 // What moved after it was first drawn, as a part of the screen; less than a thousandth is not seen. The observer tells
 // what happened before it, a moment later.
 let shift = 0;
-new PerformanceObserver((list) => { for (const { value } of list.getEntries()) { shift += value; } })
+const moved = [];
+const place = ({ x, y, width, height }) => [x, y, width, height].map(Math.round).join(" ");
+new PerformanceObserver((list) => {
+  for (const { value, sources } of list.getEntries()) {
+    shift += value;
+    moved.push(...sources.map(({ node, previousRect, currentRect }) =>
+      `${(node?.outerHTML ?? node?.textContent ?? "what is gone").slice(0, 80)} (${place(previousRect)} -> ${place(currentRect)})`));
+  }
+})
   .observe({ type: "layout-shift", buffered: true });
 
 const afterTwoFrames = (next) => requestAnimationFrame(() => requestAnimationFrame(next));
 afterTwoFrames(async () => {
-  if (shift > 0.001) { problems.push(`the page moved while it was loaded: ${shift}`); }
+  if (shift > 0.001) { problems.push(`the page moved while it was loaded: ${shift}: ${moved.join("; ")}`); }
   if (window.axe) {
     const rules = { type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] };
     const { violations } = await axe.run(document, { runOnly: rules, resultTypes: ["violations"], preload: false });

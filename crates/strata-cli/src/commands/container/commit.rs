@@ -26,6 +26,9 @@ pub(super) fn definition() -> CommandDefinition {
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let arguments = flags.arguments();
+    if let Some(name) = arguments.get(1).filter(|name| !name.is_empty()) {
+        context.reference(name)?; // Docker's client refuses it in words of its own.
+    }
     let reference = arguments.get(1).filter(|name| !name.is_empty()).map(|name| parse_target(name)).transpose()?;
     let request = CommitRequest {
         config: None,

@@ -18,7 +18,7 @@ const DIGITS: usize = 3;
 pub(super) fn definition() -> CommandDefinition {
     CommandDefinition::new(
         "cp",
-        "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tstrata cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+        "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\t{program} cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
         "Copy files/folders between a container and the local filesystem",
         |context, flags| Box::pin(run(context, flags)),
     )

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 
 use strata_engine::{CreateRequest, EngineError, create_container};
+use strata_model::system_words;
 
 use super::options;
 use crate::command_line::{Arity, CommandDefinition, Completes, FlagKind, Flags};
@@ -44,7 +45,7 @@ pub(super) fn with_creation_flags(command: CommandDefinition) -> CommandDefiniti
 }
 
 async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
-    print_line(create(context, flags).await.map_err(|failure| failure.with_code(NOT_STARTED))?)
+    print_line(create(context, flags).await?)
 }
 
 /// Makes what the flags ask for; returns the ID.
@@ -63,7 +64,9 @@ pub(super) async fn create(context: &Context<'_>, flags: &Flags<'_>) -> Outcome<
             std::io::ErrorKind::AlreadyExists => Failure::bare(format!(
                 "container ID file found, make sure the other container isn't running or delete {path}"
             )),
-            _ => Failure::bare(format!("failed to create the container ID file: {cause}")),
+            _ => {
+                Failure::bare(format!("failed to create the container ID file: open {path}: {}", system_words(&cause)))
+            }
         })
         .map(|file| (path, file))
     });

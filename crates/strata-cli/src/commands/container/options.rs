@@ -1,17 +1,18 @@
 //! The flags that `create` and `run` share, and the settings that they mean.
 
+mod check;
 mod mount;
 mod network;
+mod publish;
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use strata_engine::document::{Config, DeviceMapping, HostConfig, PortBinding, RestartSettings, Ulimit};
-use strata_format::{duration, size};
-use strata_model::Healthcheck;
+use strata_engine::document::{Config, DeviceMapping, HostConfig, RestartSettings};
+use strata_format::duration;
+use strata_model::{Healthcheck, system_words};
 
 use crate::command_line::{CommandDefinition, FlagKind, Flags};
-use crate::commands::load::go_cause;
 use crate::output::terminal_size;
 use crate::report::{Failure, Outcome};
 
@@ -37,6 +38,7 @@ const FLAGS: &[(&str, FlagKind, &str)] = &[
     ("cpuset-cpus", TEXT, "CPUs in which to allow execution (0-3, 0,1)"),
     ("cpuset-mems", TEXT, "MEMs in which to allow execution (0-3, 0,1)"),
     ("device", LIST, "Add a host device to the container"),
+    ("device-cgroup-rule", LIST, "Add a rule to the cgroup allowed devices list"),
     ("dns", LIST, "Set custom DNS servers"),
     ("dns-option", LIST, "Set DNS options"),
     ("dns-search", LIST, "Set custom DNS search domains"),
@@ -107,33 +109,58 @@ const FLAGS: &[(&str, FlagKind, &str)] = &[
 
 /// Adds the flags to a command.
 pub(super) fn add(command: CommandDefinition) -> CommandDefinition {
-    FLAGS.iter().fold(command, |command, (name, kind, help)| command.flag(name, *kind, help)).options_first()
+    let command = FLAGS.iter().fold(command, |command, (name, kind, help)| command.flag(name, *kind, help));
+    checked(command).options_first()
 }
 
 /// Adds some of the flags to another command.
 pub(super) fn add_some(command: CommandDefinition, wanted: &[&str]) -> CommandDefinition {
     let is_wanted = |name: &str| wanted.contains(&name.rsplit('/').next().unwrap_or(name));
     let flags = FLAGS.iter().filter(|(name, ..)| is_wanted(name));
-    flags.fold(command, |command, (name, kind, help)| command.flag(name, *kind, help))
+    checked(flags.fold(command, |command, (name, kind, help)| command.flag(name, *kind, help)))
+}
+
+fn checked(command: CommandDefinition) -> CommandDefinition {
+    check::CHECKS.iter().fold(command, |command, (name, check)| command.checked(name, *check))
 }
 
 /// Limits and restart policy that flags mean.
 pub(super) fn limits(flags: &Flags<'_>) -> Outcome<HostConfig> {
     Ok(HostConfig {
         restart_policy: restart_policy(&flags.text("restart").unwrap_or_default())?,
-        blkio_weight: weight(flags)?,
+        blkio_weight: flags.number("blkio-weight").and_then(|number| u16::try_from(number).ok()).unwrap_or(0),
         cpu_shares: flags.number("cpu-shares").unwrap_or(0),
-        memory: bytes(flags, "memory")?,
-        nano_cpus: processors(&flags.text("cpus").unwrap_or_default())?,
+        memory: value(flags, "memory", check::bytes)?,
+        nano_cpus: value(flags, "cpus", check::processors)?,
         cpu_period: flags.number("cpu-period").unwrap_or(0),
         cpu_quota: flags.number("cpu-quota").unwrap_or(0),
         cpuset_cpus: flags.text("cpuset-cpus").unwrap_or_default(),
         cpuset_mems: flags.text("cpuset-mems").unwrap_or_default(),
-        memory_reservation: bytes(flags, "memory-reservation")?,
-        memory_swap: bytes(flags, "memory-swap")?,
+        memory_reservation: value(flags, "memory-reservation", check::bytes)?,
+        memory_swap: value(flags, "memory-swap", check::bytes)?,
         pids_limit: flags.number("pids-limit"),
         ..HostConfig::default()
     })
+}
+
+/// Namespaces that can be the machine's or another container's: flag, what docker calls it, the words besides
+/// `container:NAME`, and whether that is one of them.
+const MODES: &[(&str, &str, &[&str], bool)] = &[
+    ("pid", "PID", &["", "host"], true),
+    ("uts", "UTS", &["", "host"], false),
+    ("userns", "USER", &["", "host"], false),
+    ("cgroupns", "CGROUP", &["", "host", "private"], false),
+];
+
+fn check_modes(flags: &Flags<'_>) -> Outcome {
+    for (flag, name, words, may_join) in MODES {
+        let mode = flags.text(flag).unwrap_or_default();
+        let joins = *may_join && mode.strip_prefix("container:").is_some_and(|other| !other.is_empty());
+        if !joins && !words.contains(&mode.as_str()) {
+            return Err(Failure::bare(format!("--{flag}: invalid {name} mode")));
+        }
+    }
+    Ok(())
 }
 
 /// What a container is made with.
@@ -167,12 +194,7 @@ impl AttachedStreams {
             match name.to_ascii_lowercase().as_str() {
                 "stdin" => streams.stdin = true,
                 "stdout" => streams.stdout = true,
-                "stderr" => streams.stderr = true,
-                _ => {
-                    return Err(Failure::bare(format!(
-                        "invalid argument {name:?} for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
-                    )));
-                }
+                _ => streams.stderr = true,
             }
         }
         Ok(streams)
@@ -195,13 +217,14 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
             false => drop(volumes.insert(text, json!({}))),
         }
     }
-    let (port_bindings, mut exposed) = published(&flags.texts("publish"))?;
+    let (port_bindings, mut exposed) = publish::published(&flags.texts("publish"))?;
     for text in flags.texts("expose") {
-        for port in ports(&text)? {
+        for port in publish::exposed(&text)? {
             exposed.insert(port, json!({}));
         }
     }
     let labels = pairs(flags, "label", "label-file")?;
+    check_modes(flags)?;
     let config = Config {
         hostname: flags.text("hostname").unwrap_or_default(),
         domainname: flags.text("domainname").unwrap_or_default(),
@@ -239,6 +262,7 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
         dns_search: list(flags, "dns-search"),
         extra_hosts: list(flags, "add-host"),
         group_add: list(flags, "group-add"),
+        device_cgroup_rules: list(flags, "device-cgroup-rule"),
         links: list(flags, "link"),
         ipc_mode: flags.text("ipc").unwrap_or_default(),
         oom_score_adj: flags.number("oom-score-adj").unwrap_or(0),
@@ -249,7 +273,7 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
         security_opt: some_list(flags.texts("security-opt").into_iter().map(security_option).collect::<Outcome<_>>()?),
         uts_mode: flags.text("uts").unwrap_or_default(),
         userns_mode: flags.text("userns").unwrap_or_default(),
-        shm_size: bytes(flags, "shm-size")?,
+        shm_size: value(flags, "shm-size", check::bytes)?,
         runtime: flags.text("runtime").unwrap_or_default(),
         cgroup_parent: flags.text("cgroup-parent").unwrap_or_default(),
         oom_kill_disable: flags.is_given("oom-kill-disable").then(|| flags.is_set("oom-kill-disable")),
@@ -265,15 +289,21 @@ pub(super) fn parse(flags: &Flags<'_>) -> Outcome<Settings> {
     host.sysctls = some(split(&flags.texts("sysctl")));
     host.tmpfs = some(tmpfs(&flags.texts("tmpfs")));
     host.devices = some_list(flags.texts("device").iter().map(|text| device(text)).collect::<Outcome<_>>()?);
-    host.ulimits = some_list(flags.texts("ulimit").iter().map(|text| ulimit(text)).collect::<Outcome<_>>()?);
-    host.mounts = some_list(flags.texts("mount").iter().map(|text| mount::mount(text)).collect::<Outcome<_>>()?);
+    host.ulimits = some_list(values(flags, "ulimit", check::ulimit)?);
+    host.mounts = some_list(values(flags, "mount", mount::mount)?);
+    if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
+        return Err(Failure::bare("conflicting options: cannot specify both --restart and --rm"));
+    }
     let networks;
     (host.network_mode, networks) = network::networks(flags)?;
     Ok(Settings { config, host_config: host, networks })
 }
 
-/// Docker's client reads a profile itself.
+/// Docker's client reads a profile itself, and wants a value for everything else.
 fn security_option(option: String) -> Outcome<String> {
+    if !option.contains(['=', ':']) && option != "no-new-privileges" {
+        return Err(Failure::bare(format!("Invalid --security-opt: {option:?}")));
+    }
     let Some(path) = option.strip_prefix("seccomp=").or_else(|| option.strip_prefix("seccomp:")) else {
         return Ok(option);
     };
@@ -281,7 +311,7 @@ fn security_option(option: String) -> Outcome<String> {
         return Ok(option);
     }
     let text = std::fs::read_to_string(path).map_err(|cause| {
-        let cause = go_cause(&cause);
+        let cause = system_words(&cause);
         Failure::bare(format!("opening seccomp profile ({path}) failed: open {path}: {cause}"))
     })?;
     let profile: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
@@ -293,6 +323,16 @@ fn security_option(option: String) -> Outcome<String> {
 
 fn list(flags: &Flags<'_>, name: &str) -> Option<Vec<String>> {
     some_list(flags.texts(name))
+}
+
+/// A value that was looked at before.
+fn value<T: Default>(flags: &Flags<'_>, name: &str, parse: fn(&str) -> Result<T, String>) -> Outcome<T> {
+    flags.text(name).map_or_else(|| Ok(T::default()), |text| parse(&text).map_err(Failure::bare))
+}
+
+/// The same of a flag that may be given several times.
+fn values<T>(flags: &Flags<'_>, name: &str, parse: fn(&str) -> Result<T, String>) -> Outcome<Vec<T>> {
+    flags.texts(name).iter().map(|text| parse(text).map_err(Failure::bare)).collect()
 }
 
 fn some_list<T>(list: Vec<T>) -> Option<Vec<T>> {
@@ -312,7 +352,8 @@ fn split(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 fn lines(path: &str) -> Outcome<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|cause| Failure::bare(format!("open {path}: {cause}")))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| Failure::bare(format!("open {path}: {}", system_words(&cause))))?;
     let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(lines.map(str::to_owned).collect())
 }
@@ -359,37 +400,6 @@ fn absolute_source(text: &str) -> Outcome<String> {
     Ok(format!("{}:{rest}", source.display()))
 }
 
-fn bytes(flags: &Flags<'_>, name: &str) -> Outcome<i64> {
-    let Some(text) = flags.text(name) else { return Ok(0) };
-    if text == "-1" {
-        return Ok(-1);
-    }
-    let invalid = || Failure::bare(format!("invalid argument {text:?} for \"--{name}\" flag: invalid size: '{text}'"));
-    let bytes = size::parse_binary(&text).map_err(|_| invalid())?;
-    i64::try_from(bytes).map_err(|_| invalid())
-}
-
-fn weight(flags: &Flags<'_>) -> Outcome<u16> {
-    let Some(number) = flags.number("blkio-weight") else { return Ok(0) };
-    u16::try_from(number).map_err(|_| {
-        Failure::bare(format!(
-            "invalid argument \"{number}\" for \"--blkio-weight\" flag: strconv.ParseUint: parsing \"{number}\": value out of range"
-        ))
-    })
-}
-
-fn processors(text: &str) -> Outcome<i64> {
-    if text.is_empty() {
-        return Ok(0);
-    }
-    match text.parse::<f64>() {
-        Ok(count) if count.is_finite() && count >= 0.0 => Ok((count * 1e9).round() as i64),
-        _ => Err(Failure::bare(format!(
-            "invalid argument {text:?} for \"--cpus\" flag: failed to parse {text} as a rational number"
-        ))),
-    }
-}
-
 fn restart_policy(text: &str) -> Outcome<RestartSettings> {
     let (name, count) = text.split_once(':').unwrap_or((text, ""));
     let maximum_retry_count = match count {
@@ -422,50 +432,6 @@ fn healthcheck(flags: &Flags<'_>) -> Outcome<Option<Healthcheck>> {
     }
 }
 
-/// `80`, `80/udp` or `80-90/tcp`: every port with its protocol.
-fn ports(text: &str) -> Outcome<Vec<String>> {
-    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let (first, last) =
-        range(numbers).ok_or_else(|| Failure::bare(format!("invalid range format for --expose: {text}")))?;
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
-}
-
-fn range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first, last))
-}
-
-type Published = (BTreeMap<String, Option<Vec<PortBinding>>>, BTreeMap<String, serde_json::Value>);
-
-/// `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ports as ranges, too.
-fn published(texts: &[String]) -> Outcome<Published> {
-    let (mut bindings, mut exposed) = Published::default();
-    for text in texts {
-        let invalid = |what: &str| Failure::bare(format!("invalid {what}: {text}"));
-        let (rest, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let (rest, container) = rest.rsplit_once(':').unwrap_or(("", rest));
-        let (address, host) = rest.rsplit_once(':').unwrap_or(("", rest));
-        let (first, last) = range(container).ok_or_else(|| invalid("containerPort"))?;
-        let host = if host.is_empty() { None } else { Some(range(host).ok_or_else(|| invalid("hostPort"))?) };
-        if host.is_some_and(|(from, to)| to - from != last - first && first != last) {
-            return Err(Failure::bare(format!("invalid ranges specified for container and host Ports: {text}")));
-        }
-        for port in first..=last {
-            let host_port = match host {
-                None => String::new(),
-                Some((from, to)) if first == last && from != to => format!("{from}-{to}"),
-                Some((from, _)) => (from + (port - first)).to_string(),
-            };
-            let key = format!("{port}/{protocol}");
-            let binding = PortBinding { host_ip: address.trim_matches(['[', ']']).to_owned(), host_port };
-            exposed.insert(key.clone(), json!({}));
-            bindings.entry(key).or_default().get_or_insert_default().push(binding);
-        }
-    }
-    Ok((bindings, exposed))
-}
-
 fn tmpfs(texts: &[String]) -> BTreeMap<String, String> {
     let split = |text: &String| {
         let (path, options) = text.split_once(':').unwrap_or((text, ""));
@@ -490,44 +456,4 @@ fn device(text: &str) -> Outcome<DeviceMapping> {
         path_in_container: container.into(),
         cgroup_permissions: permissions.into(),
     })
-}
-
-/// `NAME=SOFT[:HARD]`.
-fn ulimit(text: &str) -> Outcome<Ulimit> {
-    let parse = || {
-        let (name, limits) = text.split_once('=')?;
-        let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-        Some(Ulimit { name: name.into(), soft: soft.parse().ok()?, hard: hard.parse().ok()? })
-    };
-    parse().ok_or_else(|| {
-        Failure::bare(format!("invalid argument {text:?} for \"--ulimit\" flag: invalid ulimit argument: {text}"))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn published_ports() {
-        // Specification; container's port, address, the machine's port.
-        let cases = [
-            ("80", ("80/tcp", "", "")),
-            ("8080:80", ("80/tcp", "", "8080")),
-            ("127.0.0.1:8080:80/udp", ("80/udp", "127.0.0.1", "8080")),
-            ("127.0.0.1::80", ("80/tcp", "127.0.0.1", "")),
-            ("[::1]:8080:80", ("80/tcp", "::1", "8080")),
-            ("8000-8010:80", ("80/tcp", "", "8000-8010")),
-        ];
-        for (text, (port, address, host)) in cases {
-            let (bindings, _) = published(&[text.to_owned()]).unwrap();
-            let binding = PortBinding { host_ip: address.into(), host_port: host.into() };
-            assert_eq!(bindings, BTreeMap::from([(port.to_owned(), Some(vec![binding]))]), "{text}");
-        }
-        let (bindings, exposed) = published(&["8000-8001:80-81".to_owned()]).unwrap();
-        assert_eq!((bindings.len(), exposed.len()), (2, 2));
-        for text in ["", "x", "80:x", "x:80", "1-2:80-82", "70000:80"] {
-            assert!(published(&[text.to_owned()]).is_err(), "{text}");
-        }
-    }
 }

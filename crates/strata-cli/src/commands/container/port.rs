@@ -27,10 +27,10 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
         let lines = ports.iter().map(|port| format!("{} -> {}\n", container_port(port), host_port(port)));
         return print(&lines.collect::<String>());
     };
-    let asked = if asked.contains('/') { asked.clone() } else { format!("{asked}/tcp") };
+    let whole = if asked.contains('/') { asked.clone() } else { format!("{asked}/tcp") };
     let lines: String = ports
         .iter()
-        .filter(|port| container_port(port) == asked)
+        .filter(|port| container_port(port) == whole)
         .map(|port| format!("{}\n", host_port(port)))
         .collect();
     if lines.is_empty() {

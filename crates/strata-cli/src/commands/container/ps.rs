@@ -16,7 +16,7 @@ use crate::command_line::{CommandDefinition, FlagKind, Flags};
 use crate::commands::images::FORMAT_HELP;
 use crate::context::Context;
 use crate::filters;
-use crate::output::print;
+use crate::output::{complain, print};
 use crate::report::Outcome;
 
 const TABLE: &str =
@@ -84,6 +84,10 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
     let format = match (given.as_deref().unwrap_or("table"), flags.is_set("quiet")) {
         ("table", true) => Format::template("{{.ID}}"),
         ("raw", true) => Format::template("container_id: {{.ID}}"),
+        (_, true) => {
+            complain("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+            Format::template("{{.ID}}")
+        }
         (text, _) => Format::new(text, TABLE, Some(RAW)),
     };
     let with_size = flags.is_set("size") || format.contains("{{.Size}}");

@@ -83,8 +83,19 @@ async fn run(context: &Context<'_>, flags: &Flags<'_>) -> Outcome {
 /// Docker's frame around what went wrong before a program ran.
 fn failed_to_run(context: &Context<'_>, failure: Failure, code: u8) -> Failure {
     let program = context.program();
+    let code = if code == NOT_STARTED { told_code(&failure.message) } else { code };
     let message = format!("{program}: {}\n\nRun '{program} run --help' for more information", failure.message);
     Failure { message, ..failure }.with_code(code)
+}
+
+/// Docker's client reads the exit code out of its daemon's words.
+fn told_code(message: &str) -> u8 {
+    let is_told = |words: &[&str]| words.iter().any(|words| message.contains(words));
+    match message.starts_with("Error response from daemon: ") {
+        true if is_told(&["executable file not found", "no such file or directory"]) => 127,
+        true if is_told(&["permission denied", "is a directory"]) => 126,
+        _ => NOT_STARTED,
+    }
 }
 
 /// The exit code of a program as ours.
