@@ -73,26 +73,20 @@ pub(crate) fn framed(mut pieces: mpsc::Receiver<Bytes>, mut answers: mpsc::Recei
 
 /// Takes the frames off what a client sends; `answers` get what its pings ask for. It ends with the client's last word, or
 /// with the first one that is no frame.
-pub(crate) fn unframed(
-    mut raw: mpsc::Receiver<Bytes>,
-    input: mpsc::Sender<Bytes>,
-    answers: mpsc::Sender<Bytes>,
-) -> impl Future<Output = ()> {
-    async move {
-        let mut buffer = BytesMut::new();
-        while let Some(piece) = raw.recv().await {
-            buffer.extend_from_slice(&piece);
-            loop {
-                let sent = match next_frame(&mut buffer) {
-                    Ok(None) => break,
-                    Ok(Some((CONTINUATION | TEXT | BINARY, payload))) => input.send(payload).await.is_ok(),
-                    Ok(Some((PING, payload))) => answers.send(frame(PONG, &payload)).await.is_ok(),
-                    Ok(Some((PONG, _))) => true,
-                    Ok(Some(_)) | Err(NoFrame) => false,
-                };
-                if !sent {
-                    return;
-                }
+pub(crate) async fn unframed(mut raw: mpsc::Receiver<Bytes>, input: mpsc::Sender<Bytes>, answers: mpsc::Sender<Bytes>) {
+    let mut buffer = BytesMut::new();
+    while let Some(piece) = raw.recv().await {
+        buffer.extend_from_slice(&piece);
+        loop {
+            let sent = match next_frame(&mut buffer) {
+                Ok(None) => break,
+                Ok(Some((CONTINUATION | TEXT | BINARY, payload))) => input.send(payload).await.is_ok(),
+                Ok(Some((PING, payload))) => answers.send(frame(PONG, &payload)).await.is_ok(),
+                Ok(Some((PONG, _))) => true,
+                Ok(Some(_)) | Err(NoFrame) => false,
+            };
+            if !sent {
+                return;
             }
         }
     }

@@ -19,6 +19,8 @@ use crate::status::{Answer, Failure};
 
 /// How often it is looked whether a container that is waited for has started, or is gone.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long a program that was started has time to say something before its log is read.
+const FIRST_WORDS: Duration = Duration::from_millis(100);
 
 pub(super) async fn start(call: &Call, name: &str) -> Answer {
     let state = State::of(&call.engine, name).await?;
@@ -159,6 +161,8 @@ pub(super) struct State {
     pub(super) status: String,
     exit_code: i32,
     /// Nanoseconds since 1970.
+    started_at: i64,
+    /// Nanoseconds since 1970.
     pub(super) finished_at: i64,
     /// Whether it is removed at its end.
     pub(super) removes: bool,
@@ -176,6 +180,7 @@ impl State {
             id: row.id,
             status: shown["Status"].as_str().unwrap_or_default().to_owned(),
             exit_code: state.exit_code,
+            started_at: state.started_at,
             finished_at: state.finished_at,
             removes: document.host_config.auto_remove,
             framing: Framing::of_terminal(document.config.tty),
@@ -187,6 +192,15 @@ impl State {
         match State::of(engine, id).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             found => found.map(Some),
+        }
+    }
+
+    /// Waits until a program that was started this moment has had the time to say something. Clients start a container and ask
+    /// for its log at once; docker's start takes as long.
+    pub(super) async fn first_words(&self, now: i64) {
+        let elapsed = Duration::from_nanos(now.saturating_sub(self.started_at).unsigned_abs());
+        if self.runs() && elapsed < FIRST_WORDS {
+            tokio::time::sleep(FIRST_WORDS - elapsed).await;
         }
     }
 

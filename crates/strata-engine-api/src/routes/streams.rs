@@ -99,7 +99,11 @@ struct Attachment<'a> {
 impl Attachment<'_> {
     async fn run(&self, client: Client, is_live: bool, logs: bool) -> Result<(), Failure> {
         if !is_live {
-            return if logs { self.replay(&client, None).await } else { Ok(()) };
+            if !logs {
+                return Ok(());
+            }
+            self.before.first_words(self.engine.store.now()).await;
+            return self.replay(&client, None).await;
         }
         let Part { stdin, stdout, stderr, .. } = self.part;
         let request = AttachRequest { stdin, stdout, stderr, paced: true, removes: self.before.removes };
@@ -199,7 +203,8 @@ struct Shown {
 
 pub(super) async fn logs(call: &Call, name: &str) -> Answer {
     let wants = |name: &str| call.query.is_set(name);
-    let framing = State::of(&call.engine, name).await?.framing;
+    let before = State::of(&call.engine, name).await?;
+    let framing = before.framing;
     let part = Part { stdin: false, stdout: wants("stdout"), stderr: wants("stderr"), framing };
     if !part.stdout && !part.stderr {
         return Err(Failure::bad_request("Bad parameters: you must choose at least one stream"));
@@ -211,6 +216,9 @@ pub(super) async fn logs(call: &Call, name: &str) -> Answer {
         tail: call.query.text("tail").and_then(|text| text.parse().ok()),
         follow: wants("follow"),
     };
+    if !query.follow {
+        before.first_words(call.store().now()).await;
+    }
     let shown = Shown { part, with_time: wants("timestamps"), with_details: wants("details") };
     let log = container_logs(call.store(), call.root(), name, query).await?;
     let (sender, mut pieces) = mpsc::channel(WAITING);
