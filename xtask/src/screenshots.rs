@@ -87,17 +87,28 @@ pub fn run(arguments: &[String]) -> Result<()> {
     take(&hub, &folder)
 }
 
-/// The hub counts pulls a moment later, many at once.
+/// How long counts must not have changed.
+const QUIET: Duration = Duration::from_secs(12);
+
+/// The hub counts pulls a moment later, many at once, and those of several platforms another moment later.
 fn wait_for_counts(hub: &Hub) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    for repository in ["library/base", "library/certificates", "acme/app", "grace/perl-course"] {
-        let path = format!("/v2/repositories/{repository}/");
-        while hub.request("admin", "GET", &path, &json!({}))?["pull_count"] == 0 {
-            ensure!(Instant::now() < deadline, "the pulls of {repository} are not counted");
-            std::thread::sleep(Duration::from_millis(100));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let (mut last, mut since) = (Vec::new(), Instant::now());
+    loop {
+        let mut counts = Vec::new();
+        for repository in ["library/base", "library/certificates", "library/timezones", "acme/app", "grace/perl-course"]
+        {
+            let path = format!("/v2/repositories/{repository}/");
+            counts.push(hub.request("admin", "GET", &path, &json!({}))?["pull_count"].as_u64().unwrap_or_default());
         }
+        if counts != last {
+            (last, since) = (counts, Instant::now());
+        } else if since.elapsed() > QUIET && !last.contains(&0) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "the pulls are not counted: {last:?}");
+        std::thread::sleep(Duration::from_millis(200));
     }
-    Ok(())
 }
 
 fn take(hub: &Hub, folder: &Path) -> Result<()> {
@@ -112,7 +123,7 @@ fn take(hub: &Hub, folder: &Path) -> Result<()> {
             viewer = wanted;
         }
         browser.open(&format!("http://{}{path}", hub.address));
-        let picture = picture(&browser)?;
+        let picture = picture(&browser, *screen)?;
         println!("{name}.webp: {} kB", picture.len() / 1000);
         ensure!(picture.len() <= LARGEST, "{name} has {} bytes", picture.len());
         all += picture.len();
@@ -133,8 +144,10 @@ fn sign_in(hub: &Hub, browser: &Browser, account: &str) {
     }
 }
 
-/// What the screen shows.
-fn picture(browser: &Browser) -> Result<Vec<u8>> {
-    let taken = browser.devtools("Page.captureScreenshot", json!({ "format": "webp", "quality": 80 }));
+/// What the screen shows, without the place of the scroll bar.
+fn picture(browser: &Browser, screen: Screen) -> Result<Vec<u8>> {
+    let width = browser.run("return document.body.getBoundingClientRect().width");
+    let clip = json!({ "x": 0, "y": 0, "width": width, "height": screen.height, "scale": 1 });
+    let taken = browser.devtools("Page.captureScreenshot", json!({ "format": "webp", "quality": 80, "clip": clip }));
     STANDARD.decode(taken["data"].as_str().context("a picture")?).context("reading a picture")
 }
