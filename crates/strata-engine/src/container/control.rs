@@ -53,7 +53,9 @@ impl ContainerAction {
 pub async fn control_container(store: &Store, root: &Path, text: &str, action: &ContainerAction) -> Result<()> {
     control(store, root, text, action).await.map_err(|error| match action {
         // A signal that does not exist is told without a container.
-        ContainerAction::Kill { .. } if !matches!(error, EngineError::Invalid { .. }) => error.after(&format!("cannot kill container: {text}")),
+        ContainerAction::Kill { .. } if !matches!(error, EngineError::Invalid { .. }) => {
+            error.after(&format!("cannot kill container: {text}"))
+        }
         _ => error,
     })
 }
@@ -83,17 +85,21 @@ async fn control(store: &Store, root: &Path, text: &str, action: &ContainerActio
             note_signal(store, &row, signal.map_or_else(own, Ok)?).await?;
             Do::Stop(signal, *timeout)
         }
-        ContainerAction::Kill { signal } => Do::Signal(signals::parse(signal)?),
+        ContainerAction::Kill { signal } => {
+            let signal = signals::parse(signal)?;
+            note_signal(store, &row, signal).await?;
+            Do::Signal(signal)
+        }
         ContainerAction::Pause => Do::Pause,
         ContainerAction::Unpause => Do::Unpause,
     };
-    let sent = if let Do::Signal(signal) = request { Some(signal) } else { None };
+    let (is_signal, is_killed) = (matches!(request, Do::Signal(_)), matches!(request, Do::Signal(KILL)));
     blocking(move || request.on(&directory)).await?;
-    match sent {
-        Some(signal) => note_signal(store, &row, signal).await?,
-        None => note(store, action.word(), &row).await?,
+    fault::point("container-asked");
+    if !is_signal {
+        note(store, action.word(), &row).await?;
     }
-    if sent == Some(KILL) {
+    if is_killed {
         // As docker: who killed it finds it dead. One that the kernel does not let go is not waited for without end, and
         // one that is removed at its end may be gone.
         let _ = tokio::time::timeout(END_OF_KILLED, wait_container(store, root, &row.id)).await;
@@ -110,7 +116,6 @@ async fn note_signal(store: &Store, row: &ContainerRow, signal: i32) -> Result<(
 }
 
 async fn note_event(store: &Store, event: EventRow) -> Result<()> {
-    fault::point("container-asked");
     let mut txn = store.write("noting an event").await?;
     txn.insert_event(&event).await?;
     Ok(txn.commit().await?)

@@ -215,11 +215,14 @@ def images_of_old_clients():
 
 
 def events():
-    since = time.time()
-    for told in api.events(since=since - 3600, until=since + 0.1, filters={"type": "container"}, decode=True):
-        if told["Action"] == "kill":
-            return
-    raise AssertionError("no event of a kill")
+    now = time.time()
+    told = api.events(since=now - 3600, until=now + 0.1, filters={"type": "container"}, decode=True)
+    actors = [(event["Action"], event["Actor"]["Attributes"]) for event in told]
+    actors = [(action, actor) for action, actor in actors if actor["name"] == "sleeper"]
+    actions = [action for action, _ in actors if not action.startswith(("exec", "archive", "extract"))]
+    assert actions == ["create", "start", "kill", "die", "commit", "destroy"], actions
+    attributes = dict(actors)
+    assert (attributes["kill"]["signal"], attributes["die"]["exitCode"]) == ("9", "137"), attributes
 
 
 for check in [programs, terminals, networks, images_of_old_clients, events]:
