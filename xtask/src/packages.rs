@@ -28,6 +28,7 @@ pub const FOR_TESTS: &[Package] = &[
     package("iproute2", "ip"),
     package("nftables", "nft"),
     package("slirp4netns", "slirp4netns"),
+    package("passt", "pasta"),
     package("uidmap", "newuidmap"),
     package("mmdebstrap", "mmdebstrap"),
     package("curl", "curl"),

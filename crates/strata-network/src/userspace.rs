@@ -52,8 +52,8 @@ pub(crate) fn start(directory: &Path, pid: i32, ports: &[PublishedPort]) -> Resu
 }
 
 /// Starts a program; `None` when it is not there. A folder of PATH that may not be looked into says that it is forbidden.
-fn spawn(command: &mut Command, name: &str) -> Result<Option<Child>> {
-    match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn() {
+fn spawn(command: &mut Command, input: impl Into<Stdio>, name: &str) -> Result<Option<Child>> {
+    match command.stdin(input).stdout(Stdio::null()).stderr(Stdio::piped()).spawn() {
         Ok(child) => Ok(Some(child)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => Ok(None),
         Err(error) => Err(NetworkError::system(format!("starting {name}"), error)),
@@ -74,7 +74,13 @@ fn pasta(pid: i32, ports: &[BoundPort]) -> Result<Option<Program>> {
             command.args([option, "none"]);
         }
     }
-    let Some(child) = spawn(command.arg(pid.to_string()), "pasta")? else { return Ok(None) };
+    // As its standard input, opened by us: it gives its rights away before it looks, and then may not look at a container's
+    // process, nor join its user namespace, which is ours already.
+    let namespace = format!("/proc/{pid}/ns/net");
+    let namespace = fs::File::open(&namespace)
+        .map_err(|error| NetworkError::system(format!("opening the network namespace {namespace}"), error))?;
+    command.args(["--no-netns-quit", "--netns", "/proc/self/fd/0"]);
+    let Some(child) = spawn(&mut command, namespace, "pasta")? else { return Ok(None) };
     let mut program = Program { child, ports: ports.to_vec() };
     wait_for_interface(&mut program, "pasta", pid)?;
     Ok(Some(program))
@@ -87,7 +93,7 @@ fn slirp4netns(directory: &Path, pid: i32, ports: &[BoundPort]) -> Result<Option
     let mut command = Command::new("slirp4netns");
     command.current_dir(directory).args(["--configure", "--mtu=65520", "--disable-host-loopback"]);
     command.args(["--api-socket", SOCKET, &pid.to_string(), "eth0"]);
-    let Some(child) = spawn(&mut command, "slirp4netns")? else { return Ok(None) };
+    let Some(child) = spawn(&mut command, Stdio::null(), "slirp4netns")? else { return Ok(None) };
     let mut program = Program { child, ports: ports.to_vec() };
     wait_for_interface(&mut program, "slirp4netns", pid)?;
     for port in ports.iter().filter(|port| port.host_address.is_ipv4()) {

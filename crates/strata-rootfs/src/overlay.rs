@@ -68,7 +68,8 @@ fn create(context: &OwnedFd, user_xattrs: bool) -> rustix::io::Result<OwnedFd> {
         fsconfig_set_flag(context, "userxattr")?;
     }
     fsconfig_create(context)?;
-    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
+    // Device nodes work as under docker: the container's control group says which.
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 /// The path as an option: as it is, or by its descriptor when it is too long. Colons separate lower directories.

@@ -86,6 +86,10 @@ fn a_container_is_apart_from_the_machine() {
         "grep -E 'CapBnd|NoNewPrivs' /proc/self/status",
     );
     assert_eq!(dropped.success(), "CapBnd:\t0000000000000001\nNoNewPrivs:\t1\n");
+    let node = "busybox mknod /data/null c 1 3; echo x > /data/null && echo written; busybox mknod /data/mem c 1 1; cat /data/mem";
+    let nodes = shell(&sandbox, &[], node);
+    assert_eq!((nodes.stdout.as_str(), nodes.status.code()), ("written\n", Some(1)));
+    assert!(nodes.stderr.contains("Operation not permitted"), "{}", nodes.stderr);
     let refused = shell(&sandbox, &["--read-only", "--tmpfs", "/tmp"], "echo 1 > /tmp/a && echo 1 > /etc/a");
     assert_eq!(refused.status.code(), Some(1));
     assert!(refused.stderr.contains("Read-only file system"), "{}", refused.stderr);

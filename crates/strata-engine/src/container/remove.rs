@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use strata_rootfs::{detach, mounts_below};
@@ -14,6 +16,10 @@ use super::{container_directory, container_event, find_container};
 use crate::blocking::blocking;
 use crate::event_feed::note_end;
 use crate::{EngineError, Result, volume};
+
+/// How often, and after which pause, a directory is emptied again in which somebody still writes.
+const LAST_WORDS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// How to remove a container.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,9 +124,19 @@ fn remove_directory(directory: &Path) -> Result<()> {
     for mount in mounts_below(directory)?.into_iter().rev() {
         detach(&mount.target)?;
     }
-    match fs::remove_dir_all(directory) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(EngineError::file("removing", directory, cause)),
-        _ => Ok(()),
+    let mut attempts = 0;
+    loop {
+        match fs::remove_dir_all(directory) {
+            // Who is about to end may write a last word while its directory is emptied.
+            Err(cause) if cause.kind() == io::ErrorKind::DirectoryNotEmpty && attempts < LAST_WORDS => {
+                attempts += 1;
+                thread::sleep(PAUSE);
+            }
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(EngineError::file("removing", directory, cause));
+            }
+            _ => return Ok(()),
+        }
     }
 }
 

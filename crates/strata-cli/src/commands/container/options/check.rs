@@ -1,6 +1,6 @@
 //! What docker's client says of values before it asks its daemon: the words after `invalid argument … for … flag: `.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use strata_engine::document::Ulimit;
 use strata_format::{duration, size};
@@ -50,7 +50,6 @@ pub(super) const CHECKS: &[(&str, Check)] = &[
     ("health-start-interval", time),
     ("health-start-period", time),
     ("health-timeout", time),
-    ("ip", |text| text.parse::<Ipv4Addr>().map(drop).map_err(|_| format!("failed to parse IP: {text:?}"))),
     ("label", label),
     ("memory", |text| bytes(text).map(drop)),
     ("memory-reservation", |text| bytes(text).map(drop)),
@@ -182,7 +181,6 @@ mod tests {
             ("env", "A", ""),
             ("env", "=x", "invalid environment variable: =x"),
             ("health-interval", "x", "time: invalid duration \"x\""),
-            ("ip", "1.2.3", "failed to parse IP: \"1.2.3\""),
             ("label", "=x", "invalid label '=x': empty name"),
             ("memory", "1g", ""),
             ("memory", "abc", "invalid size: 'abc'"),
