@@ -100,14 +100,7 @@ where
     let (output, pieces) = mpsc::channel(WAITING);
     let (sender, input) = mpsc::channel(WAITING);
     let content_type = framing.content_type(call.version);
-    let gone = output.clone();
-    let work = work(Client { output, input });
-    let working = async move {
-        tokio::select! {
-            () = work => {}
-            () = gone.closed() => {}
-        }
-    };
+    let working = until_gone(output.clone(), work(Client { output, input }));
     let Some(upgrade) = call.upgrade.take() else {
         drop(sender);
         tokio::spawn(working);
@@ -136,20 +129,17 @@ where
     let upgrade = call.upgrade.take().ok_or_else(|| Failure::bad_request("not a websocket handshake"))?;
     let (output, pieces) = mpsc::channel(WAITING);
     let (sender, input) = mpsc::channel(WAITING);
-    let (raw_sender, raw) = mpsc::channel(WAITING);
-    let (answer, answers) = mpsc::channel(WAITING);
-    let gone = output.clone();
-    let work = work(Client { output, input });
-    tokio::spawn(async move {
-        tokio::select! {
-            () = work => {}
-            () = gone.closed() => {}
-            // A client that closes a websocket takes no more output.
-            () = websocket::unframed(raw, sender, answer) => {}
-        }
-    });
-    tokio::spawn(carry(upgrade, websocket::framed(pieces, answers), raw_sender));
+    tokio::spawn(until_gone(output.clone(), work(Client { output, input })));
+    tokio::spawn(websocket::carry(upgrade, pieces, sender));
     Ok(response)
+}
+
+/// Work for a client, given up when the client has gone.
+async fn until_gone(output: mpsc::Sender<Bytes>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = output.closed() => {}
+    }
 }
 
 /// Moves pieces between the upgraded connection and the work, until the work has no more, or the client has gone.

@@ -85,15 +85,20 @@ pub(super) async fn inspect(call: &Call, name: &str) -> Answer {
     if platform.is_some() && call.query.is_set("manifests") {
         return Err(Failure::bad_request("conflicting options: manifests and platform options cannot both be set"));
     }
-    let mut document = strata_engine::inspect(call.store(), name, platform.as_ref()).await?.json;
+    let inspected = strata_engine::inspect(call.store(), name, platform.as_ref()).await?;
+    let (mut document, (container, settings)) = (inspected.json, inspected.container);
     if let Some(fields) = document.as_object_mut() {
         if call.version < ApiVersion(44) {
             let size = fields.get("Size").cloned().unwrap_or_default();
             fields.insert("VirtualSize".into(), size);
         }
         if call.version < ApiVersion(45) {
-            // What an image was made of is not kept; clients of that time want to find it.
-            fields.insert("ContainerConfig".into(), json!(strata_engine::document::Config::default()));
+            if let Some(container) = container {
+                fields.insert("Container".into(), container.into());
+            }
+            // Clients of that time want to find it also where nothing is known.
+            let settings = settings.unwrap_or_else(|| json!(strata_engine::document::Config::default()));
+            fields.insert("ContainerConfig".into(), settings);
         }
     }
     Ok(with(StatusCode::OK, JSON, Body::from(format!("{}\n", image_text(&document)))))
