@@ -14,6 +14,8 @@ pub struct InspectedImage {
     pub row: ImageRow,
     /// Docker's document: its fields in its order, `Config` last with sorted keys.
     pub json: Value,
+    /// The container that it was made of, and its settings, which docker's API showed before 1.45.
+    pub container: (Option<String>, Option<Value>),
 }
 
 /// Inspects a local image.
@@ -23,8 +25,9 @@ pub struct InspectedImage {
 pub async fn inspect(store: &Store, text: &str, platform: Option<&Platform>) -> Result<InspectedImage> {
     let txn = store.read().await?;
     let row = crate::lookup::find_image_in(&*txn, text, platform).await?.row;
-    let json = document(&*txn, &row).await?;
-    Ok(InspectedImage { row, json })
+    let (json, raw) = document(&*txn, &row).await?;
+    let container = raw.get("container").and_then(|id| Some(id.as_str()?.to_owned()));
+    Ok(InspectedImage { row, json, container: (container, raw.get("container_config").cloned()) })
 }
 
 /// The document of an image as docker's daemon sends it: only what it marshals twice has its `<`, `>` and `&` escaped.
@@ -40,7 +43,7 @@ pub fn image_text(document: &Value) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-async fn document(txn: &dyn ReadTxn, row: &ImageRow) -> Result<Value> {
+async fn document(txn: &dyn ReadTxn, row: &ImageRow) -> Result<(Value, Value)> {
     let documents = load_documents(txn, row).await?;
     let config = documents.config.value();
     let raw: Value = serde_json::from_slice(documents.config.bytes()).unwrap_or(Value::Null);
@@ -73,7 +76,7 @@ async fn document(txn: &dyn ReadTxn, row: &ImageRow) -> Result<Value> {
     fields.insert("RootFS".into(), root_fs(config));
     fields.insert("Metadata".into(), json!({ "LastTagTime": nanosecond_time(row.tagged) }));
     fields.insert("Config".into(), container_config(raw.get("config")));
-    Ok(Value::Object(fields))
+    Ok((Value::Object(fields), raw))
 }
 
 /// The comment of the configuration, else of its newest step, as docker does.

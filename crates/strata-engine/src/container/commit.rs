@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use strata_layer::Kind;
 use strata_model::{Algorithm, Descriptor, DiffId, Digest, Hasher, ImageId, Manifest, MediaType, Raw, Reference};
 use strata_runtime::{ContainerStatus, Control, RuntimeError, state};
-use strata_store::{ChunkWriter, IngestedLayer, Lease, NewImage, Store, StoreError};
+use strata_store::{ChunkWriter, ContainerRow, IngestedLayer, Lease, NewImage, Store, StoreError};
 
 use super::changes::is_made_by_runtime;
 use super::document::{Config, ContainerDocument};
@@ -69,7 +69,7 @@ pub async fn commit_container(store: &Store, root: &Path, text: &str, request: &
         let _pause = request.pause.then(|| Pause::of(&directory)).transpose()?;
         ingest(store, &lease, &directory.join("upper")).await?
     };
-    let config: Bytes = image_config(store, request, &base, &document, container, &layer)?.into();
+    let config: Bytes = image_config(store, request, &base, (&row, &document), container, &layer)?.into();
     let digest = Digest::of(&config);
     let manifest = image_manifest(&base, &config, &layer)?;
     let config_type = base.image().config.media_type.clone();
@@ -199,7 +199,7 @@ fn image_config(
     store: &Store,
     request: &CommitRequest,
     base: &ImageDocuments,
-    document: &ContainerDocument,
+    (row, document): (&ContainerRow, &ContainerDocument),
     container: Map<String, Value>,
     layer: &IngestedLayer,
 ) -> Result<Vec<u8>> {
@@ -224,6 +224,10 @@ fn image_config(
     history.push(Value::Object(step));
     let mut layers = base.config.value().rootfs.diff_ids.clone();
     layers.push(layer.diff_id);
+    // As docker's engine: what it was made of.
+    fields.insert("container".into(), json!(row.id));
+    fields.insert("container_config".into(), json!(document.config));
+    fields.insert("parent".into(), json!(row.image));
     fields.insert("config".into(), Value::Object(container));
     fields.insert("created".into(), json!(created));
     fields.insert("history".into(), json!(history));
