@@ -102,8 +102,12 @@ fn wrong_numbers_of_arguments() {
         assert_eq!(parts.next(), Some(format!("{last} --help' for more information").as_str()), "{line}");
         assert_eq!((parts.next(), code), (None, 1), "{line}");
     }
-    let unknown = "docker: unknown command: docker image foo\n\nRun 'docker image --help' for more information";
-    assert_eq!(refused("docker image foo"), (unknown.to_owned(), 1));
+    // Docker's own usage lines of its groups are not alike.
+    for (group, usage) in [("docker image", "docker image"), ("docker volume", "docker volume COMMAND")] {
+        let help = format!("Run '{group} --help' for more information");
+        let unknown = format!("docker: unknown command: {group} foo\n\nUsage:  {usage}\n\n{help}");
+        assert_eq!(refused(&format!("{group} foo")), (unknown, 1));
+    }
 }
 
 #[test]

@@ -172,20 +172,18 @@ impl Cgroup {
 
     /// Kills every process, also those that are made meanwhile or are frozen. They may still be dying on return.
     pub fn kill(&self) {
-        if let Some(unified) = self.unified()
-            && fs::write(unified.join("cgroup.kill"), "1").is_ok()
-        {
-            // What only the older hierarchies froze has to wake up for its end.
-            let _ = self.thaw();
-            return;
+        let unified = self.unified().map(|unified| fs::write(unified.join("cgroup.kill"), "1"));
+        if !matches!(unified, Some(Ok(()))) {
+            // Frozen processes make no others, so that one round finds all of them.
+            let _ = self.freeze();
         }
-        // Frozen processes make no others, so that one round finds all of them.
-        let _ = self.freeze();
+        // Who was killed while it put a process into its groups, one after the other, left it in some of them only.
         for process in self.processes() {
             if let Some(pid) = i32::try_from(process).ok().and_then(Pid::from_raw) {
                 let _ = kill_process(pid, Signal::KILL);
             }
         }
+        // What only an older hierarchy froze has to wake up for its end.
         let _ = self.thaw();
     }
 
@@ -202,8 +200,10 @@ impl Cgroup {
 
     /// Kills what is left and removes the groups with all groups inside. Repeatable; waits for dying processes.
     pub fn remove(&self) -> Result<(), RuntimeError> {
-        if self.places.iter().any(|place| place.directory.exists()) && !self.processes().is_empty() {
+        let began = Instant::now();
+        while !self.processes().is_empty() && began.elapsed() < PATIENCE {
             self.kill();
+            thread::sleep(Duration::from_millis(1));
         }
         for place in &self.places {
             remove(&place.directory)
