@@ -143,9 +143,12 @@ async fn attached(
             stream.map_err(|error| not_started(Failure::from(error).without_prefix()))?
         }
     };
+    // With the connection's end the supervisor looks whether the container is removed, and removes it itself if it is not.
+    let connection = stream.try_clone().map_err(|error| not_started(Failure::bare(error.to_string())))?;
     Ok(match session.run(stream).await {
         Ok(End::Exited(code)) => {
             remove_after(context, name, request.removes).await;
+            drop(connection);
             ended(code)
         }
         Ok(End::Detached) => Ok(()),
